@@ -1,0 +1,1 @@
+"""PostgreSQL, object store and Prefect for one machine without Docker."""

@@ -1,0 +1,1 @@
+"""One verb per function; the transaction belongs to the caller."""

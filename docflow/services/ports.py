@@ -1,0 +1,157 @@
+"""What the services need of the outside world."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Bytes that lie in the object store, verified, under their own hash.
+
+    ``sha256`` is 64 lower-case hex digits; ``size`` is in bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+class ObjectStore(Protocol):
+    """Content-addressed storage: the key follows from the SHA-256, so a put is idempotent."""
+
+    def put(self, source: BinaryIO, *, limit: int | None = None, media_type: str = ...) -> StoredObject:
+        """Store ``source`` from its current position, in pieces, and verify what was stored.
+
+        Raises TooLarge past ``limit`` bytes, Unavailable when the store does not answer.
+        """
+
+    def open(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes in pieces. A full read verifies the hash and raises IntegrityFailure
+        before its last piece is handed out; NotFound when there is no such object."""
+
+    def fetch(self, sha256: str) -> AbstractContextManager[Path]:
+        """A temporary local copy, verified, removed on leaving the context."""
+
+    def exists(self, sha256: str) -> bool: ...
+
+    def ready(self) -> bool:
+        """Whether the bucket answers now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKey:
+    """A PKCS#12 file and its passphrase."""
+
+    path: Path
+    passphrase: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureReport:
+    """One signature of a file, as a clerk can understand it."""
+
+    field: str
+    signer: str
+    signed_at: str | None
+    level: str
+    intact: bool
+    trusted: bool
+    covers_whole_file: bool
+    changes_after: str
+    verdict: str
+    reason: str
+
+
+class Signer(Protocol):
+    def sign(self, source: Path, target: Path, *, key: SignerKey, reason: str, field: str) -> None:
+        """Write ``source`` with one more PAdES B-B signature to ``target`` (an incremental update).
+
+        Raises SigningFailed with what to do."""
+
+    def verify(self, source: Path) -> list[SignatureReport]:
+        """All signatures in order; an unsigned file gives an empty list."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMail:
+    """One mail to one recipient; ``attachments`` are (file name, media type, path)."""
+
+    message_id: str
+    sender: str
+    recipient: str
+    subject: str
+    body: str
+    attachments: tuple[tuple[str, str, Path], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Mailer(Protocol):
+    def send(self, mail: OutgoingMail) -> str:
+        """Hand the mail to the SMTP server and return its answer.
+
+        Raises DeliveryFailed(permanent=True) on 5xx or an impossible address, permanent=False else."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailAttachment:
+    name: str
+    media_type: str
+    path: Path
+    size: int
+    sha256: str
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMail:
+    """An e-mail taken apart; text is NFC. ``content_key`` is 64 hex digits and follows
+    From, Subject, Date, Message-ID and the decoded leaves, not boundaries."""
+
+    content_key: str
+    message_id: str | None
+    sender: str
+    sender_name: str
+    recipients: tuple[str, ...]
+    subject: str
+    date: str | None
+    text: str
+    in_reply_to: tuple[str, ...]
+    automatic: bool
+    attachments: tuple[MailAttachment, ...]
+    defects: tuple[str, ...]
+
+
+class MailParser(Protocol):
+    def parse(self, raw: Path, into: Path) -> ParsedMail:
+        """Take the raw message apart in a limited process; attachments are written below ``into``.
+
+        Raises UnsupportedFile when it cannot be read within its limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What the bytes are, whatever their name claims."""
+
+    media_type: str
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renditions:
+    """Local files made from one original; absent ones are None. ``pages`` counts PDF pages."""
+
+    text: Path | None
+    preview: Path | None
+    thumbnail: Path | None
+    pages: int | None
+
+
+class Inspector(Protocol):
+    def sniff(self, source: BinaryIO) -> FileFacts:
+        """Look at the first bytes; the position is left where it was."""
+
+    def render(self, source: Path, media_type: str, into: Path) -> Renditions:
+        """Make text, preview (PNG of page 1, 1240 px wide) and thumbnail (PNG, 240 px wide) in a
+        limited process. Raises UnsupportedFile when the file is hostile, broken or too slow."""
