@@ -1,0 +1,1 @@
+"""Mail in and out. Kept empty: the parse worker imports this package and must start quickly."""
