@@ -1,0 +1,37 @@
+"""All tables. The ORM class is the entity; relationships are left out, reads are named queries."""
+
+from docflow.db.models.directory import ApiToken, DirectoryStamp, Membership, Substitution, Unit, User
+from docflow.db.models.document import Document, Reader
+from docflow.db.models.files import Blob, DocumentFile, Rendition
+from docflow.db.models.flow import Delivery, FlowRun, Idempotency, Intake, Outbox
+from docflow.db.models.history import History
+from docflow.db.models.register import RegisterCounter, RegisterEntry
+from docflow.db.models.settings import ConfigVersion
+from docflow.db.models.work import Clock, Escalation, Notification, Task
+
+__all__ = [
+    "ApiToken",
+    "Blob",
+    "Clock",
+    "ConfigVersion",
+    "Delivery",
+    "DirectoryStamp",
+    "Document",
+    "DocumentFile",
+    "Escalation",
+    "FlowRun",
+    "History",
+    "Idempotency",
+    "Intake",
+    "Membership",
+    "Notification",
+    "Outbox",
+    "Reader",
+    "RegisterCounter",
+    "RegisterEntry",
+    "Rendition",
+    "Substitution",
+    "Task",
+    "Unit",
+    "User",
+]

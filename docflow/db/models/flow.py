@@ -1,0 +1,119 @@
+"""What drives documents on and carries them in and out: outbox, mirror runs, deliveries, intake, idempotency."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from docflow.db.base import Base, Id, one_of
+from docflow.domain.lifecycle import DeliveryState
+
+
+class Outbox(Base):
+    """Work that a committed move has left to do; claimed with a lease, removed when done.
+
+    Topics: ``advance`` (drive the stage), ``mirror`` (show it in Prefect), ``render`` (make renditions).
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        CheckConstraint("topic IN ('advance', 'mirror', 'render')", name="topic"),
+        Index("ix_outbox_due", "topic", "available_at", "id", postgresql_where=text("dead_at IS NULL")),
+        Index(None, "document_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    topic: Mapped[str] = mapped_column(String(10))
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"))
+    seq: Mapped[int]
+    state: Mapped[str] = mapped_column(String(10))
+    created_at: Mapped[datetime]
+    available_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    claimed_by: Mapped[str | None] = mapped_column(String(80))
+    last_error: Mapped[str] = mapped_column(default="")
+    dead_at: Mapped[datetime | None]
+
+
+class FlowRun(Base):
+    """The Prefect run in which one can look at a document, and how far it has been told."""
+
+    __tablename__ = "flow_run"
+
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"), primary_key=True)
+    run_id: Mapped[UUID]
+    mirrored_seq: Mapped[int] = mapped_column(default=0)
+    updated_at: Mapped[datetime]
+
+
+class Delivery(Base):
+    """One recipient of one document. ``queued`` rows are the delivery queue: claimed with a lease by moving
+    ``next_attempt_at`` on; ``dead_at`` marks those a clerk has to look at."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        one_of("state", DeliveryState),
+        CheckConstraint("kind IN ('document', 'return', 'recall')", name="kind"),
+        CheckConstraint("channel IN ('email', 'paper')", name="channel"),
+        Index(None, "document_id"),
+        Index("ix_delivery_due", "next_attempt_at", postgresql_where=text("state = 'queued'")),
+    )
+
+    id: Mapped[Id]
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"))
+    kind: Mapped[str] = mapped_column(String(10))
+    recipient: Mapped[str] = mapped_column(String(200))
+    address: Mapped[str] = mapped_column(String(320))
+    channel: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(String(10))
+    message_id: Mapped[str] = mapped_column(String(200))
+    file_id: Mapped[UUID | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime]
+    claimed_by: Mapped[str | None] = mapped_column(String(80))
+    last_error: Mapped[str] = mapped_column(default="")
+    answer: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+
+
+class Intake(Base):
+    """The ledger of what came in. ``content_key`` is unique: the same mail twice is one row."""
+
+    __tablename__ = "intake"
+    __table_args__ = (
+        CheckConstraint("state IN ('document', 'quarantine')", name="state"),
+        UniqueConstraint("content_key"),
+        Index(None, "message_id"),
+    )
+
+    id: Mapped[Id]
+    content_key: Mapped[str] = mapped_column(String(64))
+    channel: Mapped[str] = mapped_column(String(20))
+    state: Mapped[str] = mapped_column(String(12))
+    reason: Mapped[str] = mapped_column(default="")
+    raw_sha256: Mapped[str] = mapped_column(ForeignKey("blob.sha256"))
+    message_id: Mapped[str | None] = mapped_column(String(998))
+    sender: Mapped[str] = mapped_column(String(320), default="")
+    subject: Mapped[str] = mapped_column(default="")
+    envelope: Mapped[dict[str, Any]]
+    defects: Mapped[list[Any]] = mapped_column(default=list)
+    repeats: Mapped[int] = mapped_column(default=0)
+    document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
+    received_at: Mapped[datetime]
+    received_by: Mapped[UUID | None]
+
+
+class Idempotency(Base):
+    """The first answer to a request that named a key; a repeat gets it again."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (Index(None, "created_at"),)
+
+    actor_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    request_hash: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

@@ -1,0 +1,1 @@
+"""Named reads: each returns what its caller needs, in one round trip."""

@@ -1,0 +1,131 @@
+"""Everything a decision on one document needs, read in one statement, so that all of it is of one instant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from docflow.domain.configuration import Configuration
+from docflow.domain.lifecycle import State, TaskRole, TaskState
+from docflow.domain.roles import Role
+from docflow.domain.snapshot import Clock, Snapshot, Task
+
+CONTEXT = text(
+    """
+SELECT d.*,
+       (SELECT jsonb_agg(to_jsonb(t)) FROM task t
+         WHERE t.document_id = d.id AND t.state IN ('open', 'waiting')) AS tasks,
+       (SELECT jsonb_agg(to_jsonb(c)) FROM clock c
+         WHERE c.document_id = d.id AND c.stopped_at IS NULL) AS clocks,
+       (SELECT to_jsonb(i) FROM idempotency i WHERE i.actor_id = :actor AND i.key = :key) AS first,
+       (SELECT version FROM directory_stamp) AS directory_version,
+       ARRAY(SELECT r.principal FROM document_reader r WHERE r.document_id = d.id) AS readers
+  FROM document d WHERE d.id = :id
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """``row`` is the document's row; ``first`` the stored answer to the same Idempotency-Key, if any."""
+
+    row: dict[str, Any]
+    readers: frozenset[UUID]
+    directory_version: int
+    first: Mapping[str, Any] | None
+
+
+def load_context(session: Session, document_id: UUID, actor_id: UUID | None, key: str | None) -> Context | None:
+    row = session.execute(CONTEXT, {"id": document_id, "actor": actor_id, "key": key}).mappings().one_or_none()
+    if row is None:
+        return None
+    return Context(dict(row), frozenset(row["readers"]), row["directory_version"], row["first"])
+
+
+_COPIED = (
+    "id",
+    "version",
+    "seq",
+    "chain_hash",
+    "step",
+    "round",
+    "step_needed",
+    "step_agreed",
+    "held_at",
+    "direction",
+    "owner_unit_id",
+    "created_by",
+    "urgency",
+    "secrecy",
+    "answer_required",
+    "trusted",
+    "issuer_address",
+    "book",
+    "number",
+    "notation",
+    "main_file_id",
+    "answer_file_id",
+    "pinned_file_id",
+    "signed_file_id",
+    "dispatched_at",
+    "due_at",
+    "handlers_named",
+)
+
+
+def snapshot_of(row: Mapping[str, Any], configuration: Configuration) -> Snapshot:
+    return Snapshot(
+        **{name: row[name] for name in _COPIED},
+        state=State(row["state"]),
+        duplicate=row["duplicate_of"] is not None,
+        doc_type=row["document_type"],
+        recipients=tuple(row["recipients"]),
+        route=configuration.route(row["route"]),
+        configuration=configuration,
+        tasks=tuple(_task(t) for t in row["tasks"] or ()),
+        clocks=tuple(_clock(c) for c in row["clocks"] or ()),
+    )
+
+
+def _uuid(value: str | None) -> UUID | None:
+    return None if value is None else UUID(value)
+
+
+def _instant(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _task(t: Mapping[str, Any]) -> Task:
+    return Task(
+        id=UUID(t["id"]),
+        role=TaskRole(t["role"]),
+        state=TaskState(t["state"]),
+        user_id=_uuid(t["user_id"]),
+        unit_id=_uuid(t["unit_id"]),
+        pool_role=Role(t["pool_role"]) if t["pool_role"] else None,
+        step=t["step"],
+        round=t["round"],
+        assigned_by=_uuid(t["assigned_by"]),
+        parent_id=_uuid(t["parent_id"]),
+        due_at=_instant(t["due_at"]),
+        directive=t["directive"],
+        claimed=t["claimed"],
+    )
+
+
+def _clock(c: Mapping[str, Any]) -> Clock:
+    return Clock(
+        id=UUID(c["id"]),
+        task_id=_uuid(c["task_id"]),
+        policy=c["policy"],
+        allowance=c["allowance"],
+        ladder=c["ladder"],
+        started_at=datetime.fromisoformat(c["started_at"]),
+        due_at=datetime.fromisoformat(c["due_at"]),
+        paused_at=_instant(c["paused_at"]),
+        fired=tuple(c["fired"]),
+    )

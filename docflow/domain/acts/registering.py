@@ -1,0 +1,22 @@
+"""Register, return."""
+
+from docflow.domain.commands import Register, WithReason
+from docflow.domain.lifecycle import State
+from docflow.domain.plan import NewDelivery, Plan
+
+
+def register(plan: Plan, command: Register) -> None:
+    """Enter the document in its book. The number was taken in this transaction (``plan.number``)."""
+    assert plan.number is not None, "the service takes the number before it asks for the plan"
+    taken = plan.number
+    plan.set(book=taken.book, number=taken.number, notation=taken.notation or plan.doc.notation)
+    plan.data |= {"book": taken.book, "year": taken.year, "number": taken.number, "notation": plan.doc.notation}
+    plan.next_stage()
+
+
+def send_back(plan: Plan, command: WithReason) -> None:
+    """Return the document to its sender, who is told where an address is known (Decree 30 art. 21)."""
+    doc = plan.doc
+    plan.finish(State.RETURNED)
+    if doc.direction == "incoming" and doc.issuer_address and doc.secrecy == 0:
+        plan.deliveries.append(NewDelivery(plan.new_id(), "return", doc.issuer_address, doc.issuer_address, "email"))

@@ -1,0 +1,66 @@
+"""Submit, approve, request changes, reject, opinion, consult."""
+
+from docflow.domain.acts.assigning import own_row
+from docflow.domain.commands import Consult, Nothing, Opinion, Submit, WithReason
+from docflow.domain.errors import Forbidden, Invalid
+from docflow.domain.lifecycle import State, TaskRole, TaskState
+from docflow.domain.plan import Plan
+
+
+def submit(plan: Plan, command: Submit) -> None:
+    """The main handler's proposal or draft is ready for the next step."""
+    doc = plan.doc
+    if doc.direction == "outgoing" and doc.main_file_id is None:
+        raise Invalid("The draft has no main file. Upload it with kind 'main', then submit.", field="files")
+    if doc.direction == "incoming" and doc.answer_required and doc.answer_file_id is None:
+        raise Invalid("An answer is due. Upload its draft with kind 'answer', then submit.", field="files")
+    plan.rest_main()
+    next_step(plan)
+
+
+def next_step(plan: Plan) -> None:
+    stage = plan.doc.route.stage("review")
+    names = [s.step for s in stage.steps]
+    plan.enter_step(stage, names.index(str(plan.doc.step)) + 1)
+
+
+def approve(plan: Plan, command: Nothing) -> None:
+    """One holder agrees; enough of them end the step."""
+    row = own_row(plan, None, TaskRole.STEP)
+    plan.close(row, TaskState.DONE, "approved")
+    plan.set(step_agreed=plan.doc.step_agreed + 1)
+    plan.data |= {"agreed": plan.doc.step_agreed, "needed": plan.doc.step_needed}
+    if plan.doc.step_agreed >= plan.doc.step_needed:
+        next_step(plan)
+
+
+def request_changes(plan: Plan, command: WithReason) -> None:
+    """Back to the handler, one round further."""
+    row = own_row(plan, None, TaskRole.STEP)
+    plan.close(row, TaskState.DONE, "changes requested")
+    plan.back_to_review()
+
+
+def reject(plan: Plan, command: WithReason) -> None:
+    plan.finish(State.REJECTED)
+
+
+def opinion(plan: Plan, command: Opinion) -> None:
+    """A co-handler's or a consulted person's word; their row is done."""
+    row = own_row(plan, command.task_id, TaskRole.CONSULT, TaskRole.CO)
+    plan.close(row, TaskState.DONE, command.opinion)
+
+
+def consult(plan: Plan, command: Consult) -> None:
+    """Ask people for an opinion (lấy ý kiến), with a deadline of its own."""
+    due = plan.deadline(command.deadline)
+    asked = {t.user_id for t in plan.active(TaskRole.CONSULT)}
+    for name in command.users:
+        person = plan.actor.directory.person(name)
+        if person.clearance < plan.doc.secrecy:
+            raise Forbidden(f"{person.full_name} may not read a document of this secrecy. Ask somebody who may.")
+        if person.id in asked:
+            continue
+        task = plan.open(TaskRole.CONSULT, user_id=person.id, directive=command.question, due_at=due)
+        if due is not None:
+            plan.start_named(task, due)

@@ -1,0 +1,174 @@
+"""What each action must be told. Unknown fields are refused; texts are NFC and without NUL."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from docflow.domain.configuration import AllowanceText
+from docflow.domain.lifecycle import Action
+
+
+def clean_text(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain NUL characters")
+    return unicodedata.normalize("NFC", value)
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000), AfterValidator(clean_text)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000), AfterValidator(clean_text)
+]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(clean_text)
+]
+Deadline = AwareDatetime | AllowanceText
+"""An instant with its zone, or an allowance such as ``3 working days``."""
+
+
+class Command(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Nothing(Command):
+    note: Text = ""
+
+
+class WithReason(Command):
+    reason: Reason
+
+
+class Register(Command):
+    book: Name | None = None
+    note: Text = ""
+    document_date: datetime | None = None
+
+
+class Handler(Command):
+    """A row of the directive: exactly one of ``user`` (username or id) and ``unit`` (code or id)."""
+
+    role: Literal["main", "co", "information"]
+    user: Name | None = None
+    unit: Name | None = None
+    deadline: Deadline | None = None
+
+
+class Assign(Command):
+    handlers: Annotated[tuple[Handler, ...], Field(min_length=1, max_length=100)]
+    directive: Text = ""
+    answer_required: bool | None = None
+    deadline: Deadline | None = None
+
+
+class Forward(Command):
+    user: Name | None = None
+    unit: Name | None = None
+    deadline: Deadline | None = None
+    note: Text = ""
+    task_id: UUID | None = None
+
+
+class Opinion(Command):
+    opinion: Literal["agree", "disagree", "other"]
+    text: Text = ""
+    task_id: UUID | None = None
+
+
+class Submit(Command):
+    proposal: Text = ""
+
+
+class Sign(Command):
+    capacity: Literal["", "TM.", "Q.", "KT.", "TL.", "TUQ."] = ""
+    note: Text = ""
+
+
+Email = Annotated[str, StringConstraints(max_length=320)]
+
+
+class Recipient(Command):
+    """Somebody an outgoing document goes to; ``channel`` says how."""
+
+    name: Name
+    address: Email = ""
+    channel: Literal["email", "paper"] = "email"
+
+
+class Dispatch(Command):
+    recipients: tuple[Recipient, ...] | None = Field(default=None, max_length=1000)
+    note: Text = ""
+
+
+class Close(Command):
+    result: Text = ""
+
+
+class Extend(Command):
+    deadline: Deadline
+    reason: Reason
+    task_id: UUID | None = None
+
+
+class Comment(Command):
+    text: Reason
+
+
+class Attach(Command):
+    """Make a file that already lies with the document a new version of its main file or of its answer."""
+
+    file_id: UUID
+    kind: Literal["main", "answer", "attachment"] = "attachment"
+
+
+class Consult(Command):
+    users: Annotated[tuple[Name, ...], Field(min_length=1, max_length=50)]
+    question: Reason
+    deadline: Deadline | None = None
+
+
+class Urge(Command):
+    """Đôn đốc (domain.md §4)."""
+
+    grade: Literal["reminder", "criticism", "review"] = "reminder"
+    text: Reason
+    task_id: UUID | None = None
+
+
+class OnTask(Command):
+    task_id: UUID | None = None
+    note: Text = ""
+
+
+COMMANDS: dict[Action, type[Command]] = {
+    Action.REGISTER: Register,
+    Action.RETURN: WithReason,
+    Action.ASSIGN: Assign,
+    Action.REASSIGN: Assign,
+    Action.FORWARD: Forward,
+    Action.OPINION: Opinion,
+    Action.SUBMIT: Submit,
+    Action.APPROVE: Nothing,
+    Action.REQUEST_CHANGES: WithReason,
+    Action.REJECT: WithReason,
+    Action.SIGN: Sign,
+    Action.REFUSE: WithReason,
+    Action.DISPATCH: Dispatch,
+    Action.CLOSE: Close,
+    Action.RECALL: WithReason,
+    Action.HOLD: WithReason,
+    Action.RESUME: Nothing,
+    Action.EXTEND: Extend,
+    Action.COMMENT: Comment,
+    Action.ATTACH: Attach,
+    Action.CONSULT: Consult,
+    Action.URGE: Urge,
+    Action.CLAIM: OnTask,
+    Action.RELEASE: OnTask,
+}
+
+
+def as_json(command: Command) -> dict[str, Any]:
+    """The command as it goes into history: without what was not said."""
+    return command.model_dump(mode="json", exclude_none=True, exclude_defaults=True)

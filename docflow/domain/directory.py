@@ -1,0 +1,180 @@
+"""Units, persons, roles and substitutions as one immutable picture.
+
+A move reads it from memory; the database says with each move whether the picture is still the current one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID, uuid5
+
+from docflow.domain.errors import Invalid
+from docflow.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    id: UUID
+    code: str
+    name: str
+    parent_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    unit_id: UUID
+    role: Role
+    position: str = ""
+    authorised_processor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: UUID
+    username: str
+    full_name: str
+    email: str
+    clearance: int
+    active: bool
+    memberships: tuple[Membership, ...]
+
+    @property
+    def unit_id(self) -> UUID | None:
+        """The unit a person works in first of all."""
+        return self.memberships[0].unit_id if self.memberships else None
+
+    def has(self, role: Role, unit_id: UUID | None = None) -> bool:
+        return any(m.role == role and unit_id in (None, m.unit_id) for m in self.memberships)
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """``substitute`` acts for ``absent`` in ``[starts_at, ends_at)``; no roles named means all of them."""
+
+    id: UUID
+    absent_id: UUID
+    substitute_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+    roles: frozenset[Role]
+
+    def active(self, now: datetime) -> bool:
+        return self.starts_at <= now < self.ends_at
+
+
+def pool(unit_id: UUID, role: Role) -> UUID:
+    """The principal that stands for everyone holding ``role`` in ``unit``."""
+    return uuid5(unit_id, role.value)
+
+
+def unit_principal(unit_id: UUID) -> UUID:
+    """The principal that stands for a unit taking part: its heads and supervisors read through it."""
+    return uuid5(unit_id, "unit")
+
+
+@dataclass(frozen=True)
+class Directory:
+    version: int
+    units: dict[UUID, Unit]
+    people: dict[UUID, Person]
+    substitutions: tuple[Substitution, ...] = ()
+    root_code: str = ""
+    _principals: dict[UUID, frozenset[UUID]] = field(default_factory=dict)
+
+    @cached_property
+    def by_username(self) -> dict[str, Person]:
+        return {p.username: p for p in self.people.values()}
+
+    @cached_property
+    def by_code(self) -> dict[str, Unit]:
+        return {u.code: u for u in self.units.values()}
+
+    @cached_property
+    def root(self) -> Unit:
+        unit = self.by_code.get(self.root_code)
+        if unit is None:
+            raise Invalid(f"The agency's root unit '{self.root_code}' does not exist. Create it, or mend agency.yaml.")
+        return unit
+
+    @cached_property
+    def _children(self) -> dict[UUID | None, list[UUID]]:
+        children: dict[UUID | None, list[UUID]] = {}
+        for unit in self.units.values():
+            children.setdefault(unit.parent_id, []).append(unit.id)
+        return children
+
+    def subtree(self, unit_id: UUID) -> set[UUID]:
+        found, todo = set(), [unit_id]
+        while todo:
+            current = todo.pop()
+            if current not in found:
+                found.add(current)
+                todo.extend(self._children.get(current, ()))
+        return found
+
+    def person(self, name: str | UUID) -> Person:
+        """By id or username. Raises Invalid when there is no such active person."""
+        found = self.by_username.get(str(name)) or self.people.get(_uuid(name))
+        if found is None or not found.active:
+            raise Invalid(f"There is no active user '{name}'. Look it up under /api/v1/users.", field="user")
+        return found
+
+    def unit(self, name: str | UUID) -> Unit:
+        """By id or code. Raises Invalid when there is no such unit."""
+        found = self.by_code.get(str(name)) or self.units.get(_uuid(name))
+        if found is None:
+            raise Invalid(f"There is no unit '{name}'. Look it up under /api/v1/units.", field="unit")
+        return found
+
+    def holders(self, role: Role, unit_id: UUID) -> list[Person]:
+        return [p for p in self.people.values() if p.active and p.has(role, unit_id)]
+
+    def processors(self, unit_id: UUID) -> list[Person]:
+        """Whom a row addressed to a unit reaches: its head or an authorised processor (domain.md §4)."""
+        return [p for p in self.people.values() if p.active and _processes(p, unit_id)]
+
+    def principals(self, person: Person) -> frozenset[UUID]:
+        """Everything through which this person may read a document (design §9), clearance aside."""
+        known = self._principals.get(person.id)
+        if known is None:
+            known = self._principals[person.id] = frozenset(self._read_through(person))
+        return known
+
+    def _read_through(self, person: Person) -> Iterable[UUID]:
+        yield person.id
+        for membership in person.memberships:
+            if membership.role is Role.ADMIN:
+                continue
+            yield pool(membership.unit_id, membership.role)
+            if membership.authorised_processor:
+                yield pool(membership.unit_id, Role.UNIT_HEAD)
+            if membership.role in (Role.UNIT_HEAD, Role.LEADER, Role.SUPERVISOR):
+                yield from (unit_principal(u) for u in self.subtree(membership.unit_id))
+
+    def standing_in(self, person: Person, now: datetime) -> list[tuple[Person, Substitution]]:
+        """Those for whom ``person`` may act at ``now``."""
+        return [
+            (self.people[s.absent_id], s)
+            for s in self.substitutions
+            if s.substitute_id == person.id and s.active(now) and s.absent_id in self.people
+        ]
+
+    def substitute_of(self, person_id: UUID, now: datetime) -> Person | None:
+        for s in self.substitutions:
+            if s.absent_id == person_id and s.active(now):
+                return self.people.get(s.substitute_id)
+        return None
+
+
+def _processes(person: Person, unit_id: UUID) -> bool:
+    return any(
+        m.unit_id == unit_id and (m.role is Role.UNIT_HEAD or m.authorised_processor) for m in person.memberships
+    )
+
+
+def _uuid(name: str | UUID) -> UUID:
+    try:
+        return name if isinstance(name, UUID) else UUID(name)
+    except ValueError:
+        return UUID(int=0)

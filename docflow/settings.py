@@ -1,0 +1,31 @@
+"""All settings, read once in ``docflow.bootstrap`` and passed on."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Environment variables ``DOCFLOW_*``. Unset database and object store mean the embedded ones."""
+
+    model_config = SettingsConfigDict(env_prefix="DOCFLOW_", frozen=True, extra="ignore")
+
+    database_url: str = ""
+    s3_endpoint: str = ""
+    s3_access_key: SecretStr = SecretStr("")
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_bucket: str = "docflow"
+    s3_secure: bool = False
+    prefect_api_url: str = ""
+    config_dir: Path = Path("config")
+    data_dir: Path = Path("var")
+    secret_key: SecretStr = SecretStr("")
+    base_url: str = "http://127.0.0.1:8000"
+    smtp_url: str = ""
+    mail_from: str = ""
+    upload_limit: int = Field(default=512 * 1024 * 1024, description="bytes of one file")
+    mail_limit: int = Field(default=50 * 1024 * 1024, description="bytes of one raw message")
+    database_pool: int = 20
+    prefect_auth: SecretStr = SecretStr("")
+    log_json: bool = False
