@@ -1,0 +1,39 @@
+"""One owner for a data folder at a time."""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from docflow.domain.errors import Unavailable
+
+
+class FolderLock:
+    """Held by the kernel for the owner's life, so nothing is left behind by ``kill -9``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Make the folder, take its lock. Raises Unavailable when another process holds it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise Unavailable(
+                f"{self._folder} is in use by another docflow (process {holder}). "
+                "Stop that one, or choose another folder with --data-dir."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = None
