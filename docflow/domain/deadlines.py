@@ -162,7 +162,7 @@ class WorkingCalendar:
         for day in self._walk(local.date(), 1):
             for begin, end in self._stretches(day):
                 begin = max(begin, local)
-                if begin + left <= end:
+                if left <= end - begin:
                     return begin + left
                 left -= max(end - begin, _NOTHING)
         raise AssertionError("the walk ends by raising")
@@ -171,7 +171,7 @@ class WorkingCalendar:
         for day in self._walk(local.date(), -1):
             for begin, end in reversed(self._stretches(day)):
                 end = min(end, local)
-                if end - left >= begin:
+                if left <= end - begin:
                     return end - left
                 left -= max(end - begin, _NOTHING)
         raise AssertionError("the walk ends by raising")

@@ -262,7 +262,7 @@ class SpecialDay(Checked):
 def _zone(value: object) -> object:
     try:
         ZoneInfo(str(value))
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         refuse_one(f"'{value}' is not a time zone", "write its IANA name, for example Asia/Ho_Chi_Minh")
     return value
 
