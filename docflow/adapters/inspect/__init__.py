@@ -1,0 +1,1 @@
+"""What files really are, and what can be shown of them."""

@@ -1,0 +1,130 @@
+"""Renditions of untrusted files: a hostile file costs one limited process, never its caller."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from docflow.adapters.inspect.render_worker import FORMATS
+from docflow.adapters.inspect.sniff import sniff
+from docflow.domain.errors import Unavailable, UnsupportedFile
+from docflow.services.ports import FileFacts, Renditions
+
+RENDERED = frozenset({"application/pdf", *FORMATS})
+_NAMES = {"text": "text.txt", "preview": "preview.png", "thumbnail": "thumbnail.png"}
+_ANSWER_LIMIT = 4096
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT")
+
+
+class LimitedInspector:
+    """``ports.Inspector``; ``timeout`` is wall-clock and CPU seconds of one file, ``memory`` bytes of address space."""
+
+    def __init__(self, *, timeout: float = 30.0, memory: int = 1 << 30, largest_file: int = 64 << 20) -> None:
+        self._timeout = timeout
+        self._limits = json.dumps(
+            {
+                "CPU": math.ceil(timeout),
+                "AS": memory,
+                "FSIZE": largest_file,
+                "NOFILE": 64,
+                "CORE": 0,
+                "WALL": math.ceil(timeout) + 5,
+            }
+        )
+
+    def sniff(self, source: BinaryIO) -> FileFacts:
+        return sniff(source)
+
+    def render(self, source: Path, media_type: str, into: Path) -> Renditions:
+        """Types other than PDF, PNG, JPEG and TIFF have no renditions, which is no error.
+
+        Raises Unavailable when the reading process itself cannot start.
+        """
+        if media_type not in RENDERED:
+            return Renditions(text=None, preview=None, thumbnail=None, pages=None)
+        try:
+            answer = self._ask_worker(source, media_type, into)
+        except BaseException:
+            _clear(into)
+            raise
+        return _renditions(answer, into)
+
+    def _ask_worker(self, source: Path, media_type: str, into: Path) -> dict[str, Any]:
+        # A file, not a pipe: what a hostile worker writes to it is bounded by RLIMIT_FSIZE and cannot block anyone.
+        with tempfile.TemporaryFile() as answer:
+            code = self._run(source, media_type, into, answer)
+            answer.seek(0)
+            said = _parsed(answer.read(_ANSWER_LIMIT))
+        if code < 0:
+            raise _refused(_death(-code))
+        if code or said is None:
+            raise Unavailable(f"The process that reads files failed to start (exit {code}). Run 'docflow doctor'.")
+        if "reason" in said:
+            raise _refused(str(said["reason"]))
+        return said
+
+    def _run(self, source: Path, media_type: str, into: Path, answer: Any) -> int:
+        module = "docflow.adapters.inspect.render_worker"
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-m", module, self._limits, media_type, str(source.resolve()), str(into.resolve())],
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+            start_new_session=True,
+        )
+        try:
+            return process.wait(self._timeout)
+        except subprocess.TimeoutExpired as error:
+            raise _refused(f"reading it took more than {self._timeout:g} seconds") from error
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _parsed(said: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _renditions(answer: dict[str, Any], into: Path) -> Renditions:
+    """Believe the worker's names only: paths are made here, and must be plain files."""
+    made = answer.get("made")
+    found = {
+        kind: path
+        for kind, name in _NAMES.items()
+        if isinstance(made, list) and kind in made and (path := into / name).is_file() and not path.is_symlink()
+    }
+    pages = answer.get("pages")
+    return Renditions(
+        text=found.get("text"),
+        preview=found.get("preview"),
+        thumbnail=found.get("thumbnail"),
+        pages=pages if isinstance(pages, int) else None,
+    )
+
+
+def _death(number: int) -> str:
+    if number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM):
+        return "reading it took more computing time or memory than a document may"
+    if number == signal.SIGXFSZ:
+        return "what it unpacks to is larger than a document may be"
+    return f"it crashed its reader (signal {number})"
+
+
+def _refused(reason: str) -> UnsupportedFile:
+    return UnsupportedFile(f"The file cannot be shown: {reason}.", reason=reason)
+
+
+def _clear(folder: Path) -> None:
+    for name in _NAMES.values():
+        (folder / name).unlink(missing_ok=True)
