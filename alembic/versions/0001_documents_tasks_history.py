@@ -30,7 +30,6 @@ def upgrade() -> None:
         sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("applied_by", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_config_version")),
-        sa.UniqueConstraint("digest", name=op.f("uq_config_version_digest")),
     )
     op.create_table(
         "directory_stamp",

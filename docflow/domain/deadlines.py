@@ -98,12 +98,19 @@ class WorkingCalendar:
         day = self._working_day(self._local(start).date(), 1)
         return self._stretches(day)[-1][1].replace(tzinfo=self._zone)
 
-    def past_days_off(self, end: datetime) -> datetime:
-        """A period that ends on a day off ends with the end of the next working day (domain.md §5)."""
-        local = self._local(end)
-        if self._stretches(local.date()):
-            return local.replace(tzinfo=self._zone)
-        return self.end_of_next_working_day(end)
+    def end_of_period(self, start: datetime, days: int) -> datetime:
+        """The end of the last of so many calendar days, or of the next working day where that one is off.
+
+        Source: domain.md §5, and the Civil Code 2015, art. 148: a period of days ends with its last day.
+        """
+        last = self._local(self.shift(start, timedelta(days=days))).date()
+        if not self._stretches(last):
+            last = self._working_day(last, 1)
+        return self._stretches(last)[-1][1].replace(tzinfo=self._zone)
+
+    def days_between(self, start: datetime, end: datetime) -> int:
+        """How many times the date changes from one to the other."""
+        return (self._local(end).date() - self._local(start).date()).days
 
     def shift(self, start: datetime, elapsed: timedelta) -> datetime:
         """Plain elapsed time, as a time of the agency's zone."""
@@ -205,7 +212,7 @@ def due_at(allowance: Allowance, start: datetime, calendar: WorkingCalendar) -> 
     """The instant at which what began at ``start`` is due.
 
     Working hours and minutes count working time, ``hours`` plain time; ``working days`` keep the clock time (see
-    ``WorkingCalendar.add_working_days``), ``days`` too, but end with a working day where the last one is off.
+    ``WorkingCalendar.add_working_days``), ``days`` end with the last day (see ``end_of_period``).
     """
     amount = allowance.amount
     match allowance.unit:
@@ -220,7 +227,7 @@ def due_at(allowance: Allowance, start: datetime, calendar: WorkingCalendar) -> 
         case Measure.HOURS:
             return calendar.shift(start, timedelta(hours=amount))
         case Measure.DAYS:
-            return calendar.past_days_off(calendar.shift(start, timedelta(days=amount)))
+            return calendar.end_of_period(start, amount)
 
 
 def resume_due(
@@ -228,8 +235,8 @@ def resume_due(
 ) -> datetime:
     """The deadline after a pause: later by the time of the pause that would have counted, and by no more.
 
-    A pause outside working hours gives back nothing where working time counts; a deadline that had passed when the
-    pause began stays.
+    A pause outside working hours gives back nothing where working time counts, a pause within one day nothing where
+    days do; a deadline that had passed when the pause began stays.
     """
     if resumed_at < paused_at:
         raise Invalid("The clock cannot resume before it was paused. Give a later time.")
@@ -237,8 +244,10 @@ def resume_due(
         return due
     if not allowance.unit.by_calendar:
         return calendar.add(due, calendar.working_between(paused_at, resumed_at))
-    later = calendar.shift(due, resumed_at - paused_at)
-    return calendar.past_days_off(later) if allowance.unit is Measure.DAYS else later
+    if allowance.unit is Measure.HOURS:
+        return calendar.shift(due, resumed_at - paused_at)
+    days = calendar.days_between(paused_at, resumed_at)
+    return calendar.end_of_period(due, days) if days else due
 
 
 def fire_times(

@@ -124,4 +124,5 @@ class DeliveryState(StrEnum):
     CANCELLED = "cancelled"
 
 
-SETTLED = frozenset(DeliveryState) - {DeliveryState.QUEUED}
+UNSETTLED = frozenset({DeliveryState.QUEUED, DeliveryState.FAILED})
+"""A failed delivery is a dead letter: a clerk sends it again or gives it up."""

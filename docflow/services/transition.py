@@ -7,7 +7,6 @@ guard writes nothing and the move is decided anew, so that no lock is held while
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -96,8 +95,6 @@ def move(session: Session, pictures: Pictures, document_id: UUID, name: str, ask
         answer = write(session, context, plan, name, asked)
         if answer is not None:
             return Moved(answer, plan=plan)
-        if plan.number is not None:
-            raise StaleVersion("The document changed while it was being registered. Try again.", retry=True)
     raise Unavailable("Many people are changing this document right now. Try again.")
 
 

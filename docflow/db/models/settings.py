@@ -14,7 +14,7 @@ class ConfigVersion(Base):
     __tablename__ = "config_version"
 
     number: Mapped[int] = mapped_column(primary_key=True)
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
     content: Mapped[dict[str, Any]]
     applied_at: Mapped[datetime]
     applied_by: Mapped[UUID | None]

@@ -35,8 +35,9 @@ def assign_to_drafter(plan: Plan) -> None:
 
 def _directive(plan: Plan, command: Assign) -> None:
     mains = [h for h in command.handlers if h.role == "main"]
-    if len(mains) != 1:
+    if len(mains) != 1 and (mains or plan.doc.route.has("review")):
         raise Invalid(f"Name exactly one main handler; {len(mains)} were named.", field="handlers")
+    plan.set(handlers_named=True)
     if command.answer_required is not None:
         plan.set(answer_required=command.answer_required)
     own = plan.deadline(command.deadline)

@@ -1,7 +1,7 @@
 """Sign, refuse."""
 
 from docflow.domain.commands import Sign, WithReason
-from docflow.domain.errors import Invalid
+from docflow.domain.errors import Invalid, StaleVersion
 from docflow.domain.plan import Plan
 
 
@@ -9,6 +9,8 @@ def sign(plan: Plan, command: Sign) -> None:
     """The signed bytes were made from the pinned version and verified before this is decided."""
     if plan.signed_file is None:
         raise Invalid("There is nothing to sign: no file was approved. Refuse it, so that one is attached.")
+    if plan.signed_file.derived_from != plan.doc.pinned_file_id:
+        raise StaleVersion("Another version was approved meanwhile. Read it, then sign that one.")
     plan.files.append(plan.signed_file)
     plan.set(signed_file_id=plan.signed_file.id)
     plan.data |= {"signed_file": str(plan.signed_file.id), "from_file": str(plan.doc.pinned_file_id)}

@@ -1,0 +1,1 @@
+"""Signatures: PAdES with pyHanko, and the demonstration's own authority."""

@@ -1,0 +1,222 @@
+"""Deliveries: claimed, carried out one recipient at a time, settled; when all have settled the document closes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from docflow.db.base import new_id
+from docflow.db.models import Delivery, Document, DocumentFile
+from docflow.domain.acts.dispatching import DELIVERING
+from docflow.domain.commands import WithReason
+from docflow.domain.decide import decide_settled
+from docflow.domain.errors import Forbidden, IllegalTransition, NotFound
+from docflow.domain.lifecycle import Action, DeliveryState, State
+from docflow.domain.plan import Plan
+from docflow.domain.roles import Role
+from docflow.domain.snapshot import Actor, Snapshot
+from docflow.services.asked import Asked
+from docflow.services.pictures import Pictures
+from docflow.services.transition import Moved, move, perform
+
+LEASE = timedelta(minutes=5)
+MOST_ATTEMPTS = 8
+
+CLAIM = text(
+    """
+UPDATE delivery d SET next_attempt_at = :until, attempts = d.attempts + 1, claimed_by = :worker
+FROM (SELECT id FROM delivery WHERE state = 'queued' AND next_attempt_at <= :now
+      ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED) due
+WHERE d.id = due.id
+RETURNING d.id
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Everything the carrier needs, read in one go: no transaction is open while it travels."""
+
+    id: UUID
+    document_id: UUID
+    kind: str
+    recipient: str
+    address: str
+    message_id: str
+    attempts: int
+    subject: str
+    secret: bool
+    notation: str
+    file_name: str | None
+    file_type: str | None
+    file_sha256: str | None
+
+
+def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> list[Parcel]:
+    ids = list(session.scalars(CLAIM, {"worker": worker, "now": now, "until": now + LEASE, "most": most}))
+    if not ids:
+        return []
+    rows = session.execute(
+        select(Delivery, Document, DocumentFile)
+        .join(Document, Document.id == Delivery.document_id)
+        .join(DocumentFile, DocumentFile.id == Delivery.file_id, isouter=True)
+        .where(Delivery.id.in_(ids))
+        .order_by(Delivery.id)
+    )
+    return [_parcel(delivery, document, file) for delivery, document, file in rows]
+
+
+def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None) -> Parcel:
+    return Parcel(
+        id=delivery.id,
+        document_id=document.id,
+        kind=delivery.kind,
+        recipient=delivery.recipient,
+        address=delivery.address,
+        message_id=delivery.message_id,
+        attempts=delivery.attempts,
+        subject=document.subject,
+        secret=document.secrecy > 0,
+        notation=document.notation or document.number_symbol or "",
+        file_name=file.name if file else None,
+        file_type=file.media_type if file else None,
+        file_sha256=file.sha256 if file else None,
+    )
+
+
+def settle(
+    session: Session,
+    pictures: Pictures,
+    parcel: Parcel,
+    worker: str,
+    state: DeliveryState,
+    answer: str,
+    asked: Asked,
+) -> Moved | None:
+    """Record how the delivery ended, and close the document with the last one.
+
+    None where the claim was lost meanwhile: somebody else carries it, and a repeat was recorded by them.
+    """
+    if not _take_result(session, parcel, worker, {"state": state.value, "answer": answer, "settled_at": asked.now}):
+        return None
+    moved = _record(session, pictures, parcel, state, answer, asked)
+    if parcel.kind == "document" and not _unsettled(session, parcel.document_id):
+        return close_when_settled(session, pictures, parcel.document_id, asked) or moved
+    return moved
+
+
+def _take_result(session: Session, parcel: Parcel, worker: str, values: dict[str, Any]) -> bool:
+    mine = (Delivery.id == parcel.id) & (Delivery.state == "queued") & (Delivery.claimed_by == worker)
+    taken = session.scalar(update(Delivery).where(mine).values(**values, claimed_by=None).returning(Delivery.id))
+    return taken is not None
+
+
+def _record(
+    session: Session, pictures: Pictures, parcel: Parcel, state: DeliveryState, answer: str, asked: Asked
+) -> Moved:
+    def planner(snapshot: Snapshot, actor: Actor) -> Plan:
+        plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
+        plan.data |= {
+            "delivery": str(parcel.id),
+            "kind": parcel.kind,
+            "recipient": parcel.recipient,
+            "state": state.value,
+            "attempts": parcel.attempts,
+            "answer": answer[:500],
+        }
+        return plan
+
+    return move(session, pictures, parcel.document_id, "deliver", asked, planner)
+
+
+def _unsettled(session: Session, document_id: UUID) -> int:
+    waiting = (Delivery.document_id == document_id) & (Delivery.kind == "document")
+    waiting &= Delivery.state.in_(("queued", "failed"))
+    return session.scalar(select(func.count()).where(waiting)) or 0
+
+
+def close_when_settled(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
+    """Close a dispatched document; nothing where it was recalled, or closed already."""
+    state = session.execute(select(Document.state, Document.step).where(Document.id == document_id)).one()
+    if tuple(state) != (State.DISPATCH, DELIVERING) or _unsettled(session, document_id):
+        return None
+    return move(
+        session,
+        pictures,
+        document_id,
+        "settle",
+        asked,
+        lambda snapshot, actor: decide_settled(snapshot, actor, now=asked.now, new_id=new_id),
+    )
+
+
+def try_later(session: Session, parcel: Parcel, worker: str, error: str, now: datetime) -> bool:
+    """Back into the queue with a growing delay; False when it has been tried often enough."""
+    if parcel.attempts >= MOST_ATTEMPTS:
+        return False
+    again = now + timedelta(seconds=min(15 * 4 ** (parcel.attempts - 1), 4 * 3600))
+    mine = (Delivery.id == parcel.id) & (Delivery.claimed_by == worker)
+    session.execute(
+        update(Delivery).where(mine).values(next_attempt_at=again, last_error=error[:2000], claimed_by=None)
+    )
+    return True
+
+
+TAKE_BACK = text(
+    """
+INSERT INTO delivery (id, document_id, kind, recipient, address, channel, state, message_id, file_id, attempts,
+                      next_attempt_at, last_error, answer, created_at)
+SELECT gen_random_uuid(), d.document_id, 'recall', d.recipient, d.address, d.channel, 'queued',
+       '<recall-' || substr(d.message_id, 2), NULL, 0, :now, '', '', :now
+FROM delivery d WHERE d.document_id = :id AND d.kind = 'document' AND d.channel = 'email'
+  AND d.state IN ('sent', 'delivered', 'read')
+"""
+)
+
+
+def recall(session: Session, pictures: Pictures, document_id: UUID, command: WithReason, asked: Asked) -> Moved:
+    """Freeze the document, cancel what is still queued, ask those who have it to take it back."""
+    moved = perform(session, pictures, document_id, Action.RECALL, command, asked)
+    if not moved.repeated:
+        queued = (Delivery.document_id == document_id) & (Delivery.state.in_(("queued", "failed")))
+        session.execute(update(Delivery).where(queued).values(state="cancelled", settled_at=asked.now))
+        session.execute(TAKE_BACK, {"id": document_id, "now": asked.now})
+    return moved
+
+
+def decide_delivery(
+    session: Session, pictures: Pictures, document_id: UUID, delivery_id: UUID, *, again: bool, asked: Asked
+) -> Moved:
+    """A clerk's word on a delivery that failed: send it again, or give it up (which settles it).
+
+    Raises NotFound, Forbidden for anyone but a clerk, IllegalTransition where it has not failed.
+    """
+
+    def planner(snapshot: Snapshot, actor: Actor) -> Plan:
+        if not actor.has(Role.CLERK, actor.directory.root.id):
+            raise Forbidden("Only a clerk may decide on a failed delivery.")
+        _release_failed(session, document_id, delivery_id, again, asked)
+        plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
+        plan.data |= {"delivery": str(delivery_id)}
+        return plan
+
+    name = "retry_delivery" if again else "give_up_delivery"
+    moved = move(session, pictures, document_id, name, asked, planner)
+    if not again and not moved.repeated:
+        return close_when_settled(session, pictures, document_id, Asked(asked.now, "flow")) or moved
+    return moved
+
+
+def _release_failed(session: Session, document_id: UUID, delivery_id: UUID, again: bool, asked: Asked) -> None:
+    delivery = session.get(Delivery, delivery_id, with_for_update=True)
+    if delivery is None or delivery.document_id != document_id:
+        raise NotFound("There is no such delivery on this document.")
+    if delivery.state != DeliveryState.FAILED:
+        raise IllegalTransition(f"delivery {delivery.state}", "retry" if again else "give up", [])
+    delivery.state = DeliveryState.QUEUED.value if again else DeliveryState.CANCELLED.value
+    delivery.attempts, delivery.next_attempt_at, delivery.claimed_by = 0, asked.now, None
+    delivery.settled_at = None if again else asked.now
+    session.flush()

@@ -1,0 +1,71 @@
+"""Numbers from register books, and the registering of documents."""
+
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from docflow.domain.commands import Register
+from docflow.domain.configuration import RegisterBook
+from docflow.domain.decide import check
+from docflow.domain.errors import Invalid
+from docflow.domain.lifecycle import Action
+from docflow.domain.numbering import book_year, notation, series
+from docflow.domain.plan import TakenNumber
+from docflow.domain.snapshot import Actor, Snapshot
+from docflow.services.asked import Asked
+from docflow.services.pictures import Pictures
+from docflow.services.transition import Moved, perform
+
+TAKE = text(
+    """
+INSERT INTO register_counter AS c (series, year, last_number) VALUES (:series, :year, 1)
+ON CONFLICT (series, year) DO UPDATE SET last_number = c.last_number + 1
+RETURNING last_number
+"""
+)
+
+
+def register(session: Session, pictures: Pictures, document_id: UUID, command: Register, asked: Asked) -> Moved:
+    """Enter the document in its book under the next number of its series.
+
+    The number is taken after all checks and inside the transaction: two who register take turns on the counter,
+    and a transaction that fails gives its number back, so that the series has no gap (Decree 30 art. 15, 22).
+    """
+
+    taken: list[TakenNumber] = []
+
+    def number(snapshot: Snapshot, actor: Actor) -> TakenNumber:
+        check(snapshot, actor, Action.REGISTER)
+        if not taken:
+            taken.append(_take(session, snapshot, actor, command, asked))
+        return taken[0]
+
+    return perform(session, pictures, document_id, Action.REGISTER, command, asked, number=number)
+
+
+def _take(session: Session, snapshot: Snapshot, actor: Actor, command: Register, asked: Asked) -> TakenNumber:
+    configuration = snapshot.configuration
+    book = _book(snapshot, command)
+    kind = configuration.document_type(snapshot.doc_type)
+    counter = series(book, kind, configuration.agency)
+    today = asked.now.astimezone(ZoneInfo(configuration.calendar.zone)).date()
+    year = book_year(today)
+    taken = session.execute(TAKE, {"series": counter, "year": year}).scalar_one()
+    symbol = None
+    if snapshot.direction == "outgoing":
+        unit = actor.directory.units.get(snapshot.owner_unit_id)
+        symbol = notation(taken, kind, configuration.agency, drafting_unit=unit.code if unit else "VP")
+    return TakenNumber(book.code, counter, year, taken, symbol)
+
+
+def _book(snapshot: Snapshot, command: Register) -> RegisterBook:
+    configuration = snapshot.configuration
+    fitting = configuration.book_for(snapshot.route, snapshot.secrecy)
+    if command.book is None or command.book == fitting.code:
+        return fitting
+    book = configuration.register_book(command.book)
+    if book.direction != snapshot.direction or book.secrecy_from > snapshot.secrecy or snapshot.secrecy > 0:
+        raise Invalid(f"Book '{book.code}' does not take this document; '{fitting.code}' does.", field="book")
+    return book
