@@ -45,7 +45,7 @@ class Composed:
 
     @property
     def size(self) -> int:
-        """Bytes on the wire, within a few per line that begins with a dot."""
+        """Bytes of the message, without the doubled dots (RFC 1870)."""
         parts = (len(self._opening()) + len(head) + _base64_size(size) for head, _, size in self._attachments)
         return len(self._head) + sum(parts) + len(self._closing())
 

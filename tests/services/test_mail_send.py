@@ -1,0 +1,312 @@
+"""Mail handed to a real SMTP server, and what comes of it when that server says no."""
+
+import socket
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docflow.adapters.mail.compose import Composed
+from docflow.adapters.mail.parse import LimitedMailParser
+from docflow.adapters.mail.send import SmtpMailer, SmtpServer
+from docflow.adapters.mail.sink import MailSink
+from docflow.domain.errors import ConfigInvalid, DeliveryFailed, Invalid
+from docflow.services.ports import OutgoingMail
+
+NOW = datetime(2026, 1, 5, 1, 30, tzinfo=UTC)
+SUBJECT = "Công văn số 15/UBND-VP về việc báo cáo tình hình thực hiện kế hoạch phát triển kinh tế xã hội năm 2026"
+LONG_ID = f"<{'0123456789abcdef' * 6}@vanban.ubnd.bavi.example.vn>"
+LETTER = OutgoingMail(
+    message_id="<15.a@bavi.example.vn>",
+    sender="UBND huyện Ba Vì <vanthu@bavi.example.vn>",
+    recipient="vanthu@sonla.example.vn",
+    subject=SUBJECT,
+    body="Kính gửi Ủy ban nhân dân,\n.dòng bắt đầu bằng dấu chấm\n.\nFrom trên xuống\n",
+)
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[MailSink]:
+    with MailSink(tmp_path / "sink") as running:
+        yield running
+
+
+def mailer(sink: MailSink) -> SmtpMailer:
+    return SmtpMailer(sink.url, clock=lambda: NOW)
+
+
+def test_a_letter_arrives_with_every_field_and_file_as_it_was_sent(sink: MailSink, tmp_path: Path) -> None:
+    signed, table = tmp_path / "a", tmp_path / "b"
+    signed.write_bytes(bytes(range(256)) * 1_000)
+    table.write_bytes(b".\r\n..\r\nx\r\n")
+    name = 'Quyết định "số 15" về việc phê duyệt kế hoạch phát triển kinh tế xã hội.pdf'
+    files = (
+        (name, "application/pdf", signed),
+        ("so.csv", "text/csv", table),
+        ("trống.txt", "text/plain", tmp_path / "c"),
+    )
+    files[2][2].write_bytes(b"")
+    answer = mailer(sink).send(replace(LETTER, attachments=files))
+    assert answer.startswith("250 ")
+    (kept,) = sink.messages()
+    assert (kept.sender, kept.recipients) == ("vanthu@bavi.example.vn", ("vanthu@sonla.example.vn",))
+    message = kept.message()
+    assert str(message["From"]) == LETTER.sender
+    assert message["Subject"] == SUBJECT
+    assert message["Message-ID"] == LETTER.message_id
+    assert message["Date"].datetime == NOW
+    body = message.get_body()
+    assert body is not None
+    assert body.get_content().replace("\r\n", "\n") == LETTER.body
+    parts = list(message.iter_attachments())
+    assert [part.get_filename() for part in parts] == [file[0] for file in files]
+    assert [part.get_content_type() for part in parts] == [file[1] for file in files]
+    assert [part.get_payload(decode=True) for part in parts] == [file[2].read_bytes() for file in files]
+    assert message.defects == []
+
+
+def test_what_is_sent_is_seven_bit_with_lines_of_legal_length(sink: MailSink, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xff" * 5_000)
+    long_line = replace(LETTER, body="ă" * 3_000, attachments=(("ă.bin", "application/octet-stream", tmp_path / "a"),))
+    mailer(sink).send(long_line)
+    raw = sink.messages()[0].path.read_bytes()
+    assert raw.isascii()
+    assert max(map(len, raw.split(b"\r\n"))) <= 200
+
+
+def test_our_own_reader_takes_our_own_letter_apart(sink: MailSink, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    headers = (("Auto-Submitted", "auto-generated"), ("In-Reply-To", LONG_ID), ("References", f"<1@x> {LONG_ID}"))
+    attachments = (("Công văn.pdf", "application/pdf", tmp_path / "a.pdf"),)
+    mailer(sink).send(replace(LETTER, headers=headers, attachments=attachments))
+    found = LimitedMailParser().parse(sink.messages()[0].path, tmp_path / "parts")
+    assert (found.sender, found.sender_name) == ("vanthu@bavi.example.vn", "UBND huyện Ba Vì")
+    assert (found.subject, found.message_id, found.defects) == (SUBJECT, LETTER.message_id, ())
+    assert (found.automatic, found.in_reply_to) == (True, (LONG_ID, "<1@x>"))
+    assert [(part.name, part.path.read_bytes()) for part in found.attachments] == [("Công văn.pdf", b"%PDF-1.7")]
+
+
+def test_an_empty_body_is_sent(sink: MailSink) -> None:
+    mailer(sink).send(replace(LETTER, body=""))
+    body = sink.messages()[0].message().get_body()
+    assert body is not None
+    assert body.get_content().strip() == ""
+
+
+def test_the_announced_size_is_that_of_the_message(sink: MailSink, tmp_path: Path) -> None:
+    for size in (0, 1, 56, 57, 58, 60_000):
+        (tmp_path / "a").write_bytes(b"x" * size)
+        composed = Composed(replace(LETTER, body="x\n", attachments=(("a", "a/b", tmp_path / "a"),)), NOW)
+        assert composed.size == sum(map(len, composed.wire()))
+
+
+def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(32 * 1024 * 1024)
+    composed = Composed(replace(LETTER, body="x\n", attachments=(("a", "a/b", tmp_path / "a"),)), NOW)
+    tracemalloc.start()
+    sent = sum(map(len, composed.wire()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sent == composed.size
+    assert peak < 2 * 1024 * 1024
+
+
+# The server says no
+
+
+def test_a_refused_recipient_is_a_permanent_failure(sink: MailSink) -> None:
+    sink.refuse_permanently.add("VanThu@sonla.example.vn")
+    with pytest.raises(DeliveryFailed, match="550") as failed:
+        mailer(sink).send(LETTER)
+    assert failed.value.permanent is True
+    assert failed.value.details["smtp_code"] == 550
+    assert sink.messages() == []
+
+
+def test_a_recipient_refused_twice_for_now_is_reached_the_third_time(sink: MailSink) -> None:
+    sink.refuse_temporarily["vanthu@sonla.example.vn"] = 2
+    for _ in range(2):
+        with pytest.raises(DeliveryFailed, match="451") as failed:
+            mailer(sink).send(LETTER)
+        assert failed.value.permanent is False
+    mailer(sink).send(LETTER)
+    assert len(sink.messages()) == 1
+
+
+def test_a_message_larger_than_the_server_takes_is_a_permanent_failure(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 20_000)
+    with MailSink(tmp_path / "sink", max_bytes=10_000) as sink, pytest.raises(DeliveryFailed, match="552") as failed:
+        mailer(sink).send(replace(LETTER, attachments=(("a", "a/b", tmp_path / "a"),)))
+    assert failed.value.permanent is True
+
+
+def test_a_server_that_is_not_there_is_a_passing_failure(sink: MailSink) -> None:
+    sink.stop()
+    with pytest.raises(DeliveryFailed, match=f"127.0.0.1:{sink.port}") as failed:
+        mailer(sink).send(LETTER)
+    assert failed.value.permanent is False
+
+
+def test_a_refused_sign_in_is_a_passing_failure_that_names_the_setting(sink: MailSink) -> None:
+    signing_in = SmtpMailer(f"smtp://docflow:s3cret@{sink.host}:{sink.port}")
+    with pytest.raises(DeliveryFailed) as failed:
+        signing_in.send(LETTER)
+    assert failed.value.permanent is False
+    assert "s3cret" not in failed.value.message
+
+
+def test_starttls_is_not_given_up_when_the_server_has_none(sink: MailSink) -> None:
+    with pytest.raises(DeliveryFailed) as failed:
+        SmtpMailer(f"{sink.url}?starttls=1").send(LETTER)
+    assert failed.value.permanent is False
+    assert sink.messages() == []
+
+
+Script = Callable[[socket.socket], None]
+
+
+def scripted(script: Script) -> tuple[str, threading.Thread]:
+    """A server that behaves badly once."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as client:
+            client.settimeout(10)
+            script(client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"smtp://127.0.0.1:{listener.getsockname()[1]}", thread
+
+
+def silent(client: socket.socket) -> None:
+    client.recv(1_000)
+
+
+def gone_after_data(client: socket.socket) -> None:
+    client.sendall(b"220 x\r\n")
+    for answer in (b"250 x\r\n", b"250 x\r\n", b"250 x\r\n", b"354 x\r\n"):
+        client.recv(10_000)
+        client.sendall(answer)
+    client.recv(100)
+
+
+def babbling(client: socket.socket) -> None:
+    client.sendall(b"\xff\x00 nothing like SMTP\r\n")
+
+
+@pytest.mark.parametrize("script", [silent, gone_after_data, babbling])
+def test_a_server_that_misbehaves_is_a_passing_failure(script: Script) -> None:
+    url, thread = scripted(script)
+    with pytest.raises(DeliveryFailed) as failed:
+        SmtpMailer(url, timeout=1).send(LETTER)
+    assert failed.value.permanent is False
+    thread.join()
+
+
+# What is never put on the wire
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\x00", "\x85", "\u2028"])
+@pytest.mark.parametrize("field", ["sender", "recipient", "subject", "message_id"])
+def test_a_line_break_in_a_field_is_refused(sink: MailSink, field: str, end: str) -> None:
+    injected: dict[str, Any] = {field: f"{getattr(LETTER, field)}{end}Bcc: x@y.vn"}
+    with pytest.raises(Invalid):
+        mailer(sink).send(replace(LETTER, **injected))
+    assert sink.messages() == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("X-A", "a\r\nBcc: x@y.vn"),),
+        (("X-A\r\nBcc", "x@y.vn"),),
+        (("X-A: b", "c"),),
+        (("Bcc", "x@y.vn"),),
+        (("subject", "x"),),
+        (("Content-Type", "text/html"),),
+        (("X-A", "\ud800"),),
+    ],
+    ids=ascii,
+)
+def test_an_extra_header_cannot_break_out_or_replace_ours(headers: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(Invalid):
+        Composed(replace(LETTER, headers=headers), NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a\nb.pdf", "application/pdf"), ("a.pdf", "a/b\r\nX: y"), ("a.pdf", "pdf")]
+)
+def test_an_attachment_cannot_break_out_of_its_header(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(Invalid):
+        Composed(replace(LETTER, attachments=((name, kind, tmp_path / "a"),)), NOW)
+
+
+@pytest.mark.parametrize("recipient", ["", "vanthu", "a@b@c.vn", "a b@c.vn", "ngườidùng@sonla.example.vn", "a@-x.vn"])
+def test_an_impossible_address_is_a_permanent_failure_without_a_connection(recipient: str) -> None:
+    with pytest.raises(DeliveryFailed) as failed:
+        SmtpMailer("smtp://127.0.0.1:1").send(replace(LETTER, recipient=recipient))
+    assert failed.value.permanent is True
+
+
+@pytest.mark.parametrize("recipient", ["vanthu@ubnd.local", "vanthu@localhost", "vanthu@sơn-la.vn"])
+def test_addresses_of_the_house_and_of_the_world_are_possible(recipient: str) -> None:
+    assert Composed(replace(LETTER, recipient=recipient), NOW).recipient.isascii()
+
+
+def test_an_attachment_that_is_gone_is_a_passing_failure(tmp_path: Path) -> None:
+    with pytest.raises(DeliveryFailed) as failed:
+        Composed(replace(LETTER, attachments=(("a", "a/b", tmp_path / "gone"),)), NOW)
+    assert failed.value.permanent is False
+
+
+# Settings and the sink
+
+
+def test_the_address_of_the_server_is_read_with_its_defaults() -> None:
+    assert SmtpServer.parse("smtp://mail.vn") == SmtpServer("mail.vn", 25, "plain")
+    assert SmtpServer.parse("smtp://mail.vn?starttls=1") == SmtpServer("mail.vn", 587, "starttls")
+    assert SmtpServer.parse("smtps://a%40b:p%2Fw@mail.vn:4650") == SmtpServer("mail.vn", 4650, "tls", "a@b", "p/w")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "mail.vn", "http://mail.vn", "smtp://", "smtp://x:99999", "smtp://u:s3cret@x?tls=1", "smtp://x?starttls=yes"],
+)
+def test_a_wrong_server_address_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigInvalid) as refused:
+        SmtpMailer(url)
+    assert "s3cret" not in refused.value.message
+    assert "smtp://user:password@host:port" in refused.value.message
+
+
+def test_a_password_does_not_appear_when_the_server_is_printed() -> None:
+    assert "s3cret" not in repr(SmtpServer.parse("smtp://u:s3cret@x"))
+
+
+def test_a_sink_started_again_keeps_what_it_had(tmp_path: Path) -> None:
+    for _ in range(2):
+        with MailSink(tmp_path / "sink") as sink:
+            mailer(sink).send(LETTER)
+    assert [kept.path.name for kept in sink.messages()] == ["000001.eml", "000002.eml"]
+
+
+def test_a_sink_on_a_taken_port_says_so(sink: MailSink, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="in use"):
+        MailSink(tmp_path / "other", port=sink.port).start()
+
+
+def test_a_sink_stops_while_a_client_is_connected(tmp_path: Path) -> None:
+    sink = MailSink(tmp_path / "sink")
+    sink.start()
+    with socket.create_connection((sink.host, sink.port), timeout=5) as client:
+        assert client.recv(100).startswith(b"220")
+        sink.stop()
+        assert client.recv(100) == b""
