@@ -1,15 +1,23 @@
 """Mail handed to a real SMTP server, and what comes of it when that server says no."""
 
 import socket
+import ssl
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from docflow.adapters.mail.compose import Composed
 from docflow.adapters.mail.parse import LimitedMailParser
@@ -166,6 +174,67 @@ def test_starttls_is_not_given_up_when_the_server_has_none(sink: MailSink) -> No
         SmtpMailer(f"{sink.url}?starttls=1").send(LETTER)
     assert failed.value.permanent is False
     assert sink.messages() == []
+
+
+# Encryption and sign-in
+
+
+def certificate(folder: Path) -> ssl.SSLContext:
+    """A server's context with a certificate of its own for 127.0.0.1; the file ``cert.pem`` is left for clients."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.vn")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, secret.public_key(), x509.random_serial_number())
+    dated = builder.not_valid_before(datetime(2020, 1, 1)).not_valid_after(datetime(2100, 1, 1))  # noqa: DTZ001
+    signed = dated.add_extension(alternative, critical=False).sign(secret, hashes.SHA256())
+    (folder / "cert.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+ACCOUNT = LoginPassword(b"van thu", b"p@ss/1")
+
+
+class Kept:
+    """Notes who was signed in and whether the line was encrypted when a mail came."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[object, bool]] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        encrypted = server.transport is not None and server.transport.get_extra_info("cipher") is not None
+        self.seen.append((session.auth_data, encrypted))
+        return "250 OK"
+
+
+def sign_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword) -> AuthResult:
+    return AuthResult(success=data == ACCOUNT, handled=False, auth_data=data)
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp"])
+def test_mail_goes_encrypted_and_signed_in(tmp_path: Path, scheme: str) -> None:
+    context, kept = certificate(tmp_path), Kept()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    tls: dict[str, Any] = {"ssl_context": context, "auth_require_tls": False}  # it does not see that TLS is outside
+    if scheme == "smtp":
+        tls = {"tls_context": context, "auth_required": True}
+    server = Controller(kept, "127.0.0.1", port, authenticator=sign_in, **tls)
+    server.start()
+    url = f"{scheme}://van%20thu:p%40ss%2F1@127.0.0.1:{port}{'?starttls=1' if scheme == 'smtp' else ''}"
+    try:
+        trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        SmtpMailer(url, tls=trusting).send(LETTER)
+        with pytest.raises(DeliveryFailed, match="certificate") as failed:
+            SmtpMailer(url).send(LETTER)
+        with pytest.raises(DeliveryFailed, match="DOCFLOW_SMTP_URL") as refused:
+            SmtpMailer(url.replace("van%20thu", "other"), tls=trusting).send(LETTER)
+    finally:
+        server.stop()
+    assert kept.seen == [(ACCOUNT, True)]
+    assert (failed.value.permanent, refused.value.permanent) == (False, False)
 
 
 Script = Callable[[socket.socket], None]

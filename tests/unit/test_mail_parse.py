@@ -26,7 +26,7 @@ Inside = Callable[[bytes], dict[str, Any]]
 def read(tmp_path: Path) -> Read:
     """Through the real subprocess."""
 
-    def parse(raw: bytes, **limits: int) -> ParsedMail:
+    def parse(raw: bytes, **limits: Any) -> ParsedMail:
         (tmp_path / "raw.eml").write_bytes(raw)
         return LimitedMailParser(**limits).parse(tmp_path / "raw.eml", tmp_path / "into")
 
@@ -425,6 +425,14 @@ def test_a_mail_that_burns_the_processor_is_refused(read: Read) -> None:
     marks = "a" + "\u0323\u0301" * 400_000
     with pytest.raises(UnsupportedFile) as refused:
         read(mail(text(marks)), cpu_seconds=1)
+    assert refused.value.details["reason"] == "too_slow"
+
+
+def test_a_mail_whose_reading_never_ends_is_refused(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    forever = [sys.executable, "-c", "import signal; signal.pause()"]
+    monkeypatch.setattr(LimitedMailParser, "_command", lambda *_: forever)
+    with pytest.raises(UnsupportedFile) as refused:
+        read(mail(), wall_seconds=0.1)
     assert refused.value.details["reason"] == "too_slow"
 
 
