@@ -197,6 +197,7 @@ def test_parts_that_do_not_fit_together_are_refused_where_they_stand(change, whe
             ("calendar", "extra_working_days", 0, "day"),
         ),
         (lambda c: c["mail_rules"][0].update(when={}), ("mail_rules", 0, "when")),
+        (lambda c: c["mail_rules"][0].update(when={"subject": []}), ("mail_rules", 0, "when")),
         (lambda c: c["mail_rules"][0].update(then={}), ("mail_rules", 0, "then")),
         (
             lambda c: c["mail_rules"][0]["then"].update(main={"user": "an", "unit": "VP"}),
