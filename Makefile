@@ -8,6 +8,8 @@ READY := .venv/.synced
 # uv takes the python of .venv and never downloads another one.
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
+# An office's own certificate authority is known to the system, not to uv.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test bench check fmt clean compose-check
