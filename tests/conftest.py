@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from alembic import command
 from docflow.adapters import config_files
+from docflow.adapters.pdf_pages import official_letter
 from docflow.adapters.storage import S3ObjectStore
 from docflow.bootstrap import Container, build
 from docflow.db.engine import make_engine, make_sessions
@@ -73,7 +74,7 @@ def template(postgres: LocalPostgres) -> str:
     loaded = config_files.load(ROOT / "config")
     with make_sessions(engine).begin() as session:
         configuration.apply(session, loaded, config_files.digest(loaded), START)
-        people.load_demo(session, config_files.load_demo(ROOT / "config"), PASSWORD, START)
+        people.load_demo(session, config_files.load_demo(ROOT / "config" / "demo"), PASSWORD, START)
     engine.dispose()
     return name
 
@@ -191,4 +192,19 @@ def district(container: Container) -> District:
     return District(container)
 
 
-Factory = Callable[..., UUID]
+@pytest.fixture(scope="session")
+def letter(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], bytes]:
+    """An official letter as a PDF, made on the spot."""
+    path = tmp_path_factory.mktemp("letters") / "letter.pdf"
+    official_letter(
+        path,
+        issuer="UBND HUYỆN BÌNH MINH\nVĂN PHÒNG",
+        symbol_number="Số:        /UBND-VP",
+        place_and_date="Bình Minh, ngày 02 tháng 3 năm 2026",
+        subject="V/v kiểm thử quy trình văn bản điện tử",
+        body_paragraphs=["Kính đề nghị quý cơ quan phối hợp thực hiện."],
+        signer_title="CHỦ TỊCH",
+        signer_name="Nguyễn Văn Hùng",
+        recipients=["Như trên", "Lưu: VT"],
+    )
+    return path.read_bytes

@@ -3,18 +3,21 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from docflow.db.models import ConfigVersion
 from docflow.domain.configuration import Configuration
+
+_LOCK = 0x636F6E66
+"""Two who apply take turns."""
 
 
 def apply(
     session: Session, configuration: Configuration, digest: str, now: datetime, by: UUID | None = None
 ) -> tuple[int, bool]:
     """Store it as the newest version. Returns its number and whether it is new: the same content twice is one."""
-    session.execute(text("LOCK TABLE config_version IN SHARE ROW EXCLUSIVE MODE"))
+    session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     newest = session.execute(
         select(ConfigVersion.number, ConfigVersion.digest).order_by(ConfigVersion.number.desc()).limit(1)
     ).first()

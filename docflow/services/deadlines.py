@@ -21,6 +21,7 @@ from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Clock, Snapshot, Task
 from docflow.domain.timing import LadderStep
 from docflow.services.asked import Asked
+from docflow.services.payload import allowance_of
 from docflow.services.pictures import Pictures
 from docflow.services.transition import move
 
@@ -57,7 +58,7 @@ def _fire_clock(session: Session, pictures: Pictures, clock_id: UUID, document_i
         if clock is None or clock.ladder is None:
             raise NotFound("The clock has stopped meanwhile.")
         ladder = snapshot.configuration.ladder(clock.ladder)
-        times = fire_times(ladder, clock.started_at, clock.due_at, plan.calendar)
+        times = fire_times(ladder, clock.started_at, clock.due_at, plan.calendar, allowance_of(clock))
         for index, at in times:
             if index not in clock.fired and at <= now:
                 fired.append(_fire_step(plan, clock, index, ladder.steps[index], at))

@@ -12,6 +12,7 @@ from docflow.domain.deadlines import fire_times
 from docflow.domain.lifecycle import ENDS
 from docflow.domain.plan import Plan, task_json
 from docflow.domain.snapshot import Clock, Task
+from docflow.domain.timing import Allowance
 from docflow.services.asked import Asked
 
 Row = dict[str, Any]
@@ -178,8 +179,12 @@ def next_fire(plan: Plan, clock: Clock) -> datetime | None:
     if clock.ladder is None or clock.paused_at is not None:
         return None
     ladder = plan.doc.configuration.ladder(clock.ladder)
-    times = fire_times(ladder, clock.started_at, clock.due_at, plan.calendar)
+    times = fire_times(ladder, clock.started_at, clock.due_at, plan.calendar, allowance_of(clock))
     return min((at for step, at in times if step not in clock.fired), default=None)
+
+
+def allowance_of(clock: Clock) -> Allowance | None:
+    return Allowance.of(clock.allowance) if clock.allowance else None
 
 
 def _file(plan: Plan, asked: Asked, file: Any) -> Row:

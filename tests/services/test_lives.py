@@ -1,0 +1,141 @@
+"""Whole lives of documents through the services, on a real database."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from docflow.bootstrap import Container
+from docflow.domain.commands import Sign
+from docflow.domain.errors import IllegalTransition
+from docflow.domain.lifecycle import DeliveryState, State
+from docflow.services import audit, dispatch, sign, stages
+from tests.conftest import District
+
+PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<</Root 1 0 R>>\n"
+
+
+def drive(district: District, document: UUID) -> str:
+    """What the router would do: the automatic moves, until a person is needed."""
+    container = district.container
+    while True:
+        with container.sessions.begin() as session:
+            state = stages.state_of(session, document)
+            step = stages.STAGES.get(state)
+            moved = step(session, container.pictures, document, district.asked(None)) if step else None
+        if moved is None:
+            return state.value
+
+
+def deliver(district: District, state: DeliveryState = DeliveryState.SENT) -> int:
+    container = district.container
+    with container.sessions.begin() as session:
+        parcels = dispatch.claim(session, "test", container.clock())
+    for parcel in parcels:
+        with container.sessions.begin() as session:
+            dispatch.settle(session, container.pictures, parcel, "test", state, "250 ok", district.asked(None))
+    return len(parcels)
+
+
+def whole(container: Container) -> None:
+    with container.sessions() as session:
+        assert audit.verify(session).problems == []
+
+
+def test_an_incoming_document_is_registered_assigned_handled_and_closed(district: District) -> None:
+    doc = district.enter(issuer="Sở Tài chính", number_symbol="12/STC-NS")
+    assert drive(district, doc) == "register"
+    answer = district.act(doc, "vanthu1", "register").answer
+    assert (answer["state"], answer["number"], answer["book"]) == ("assign", 1, "DEN")
+    handlers = [{"role": "main", "user": "chuyenvien1"}, {"role": "co", "user": "chuyenvien2"}]
+    assert (
+        district.act(doc, "chutich", "assign", handlers=handlers, deadline="3 working days").answer["step"] == "handle"
+    )
+    district.act(doc, "chuyenvien2", "opinion", opinion="agree", text="Đồng ý")
+    district.act(doc, "chuyenvien1", "submit", proposal="Đã xử lý xong")
+    assert drive(district, doc) == "closed"
+    assert district.tasks(doc) == []
+    whole(district.container)
+
+
+def outgoing(district: District, recipients: list[dict[str, str]] | None = None, pdf: bytes = PDF) -> UUID:
+    to = recipients or [{"name": "Sở Nội vụ", "address": "snv@tinh.example"}]
+    doc = district.enter("chuyenvien1", direction="outgoing", pdf=pdf, recipients=to)
+    assert drive(district, doc) == "review"
+    return doc
+
+
+def test_an_outgoing_draft_is_reviewed_signed_numbered_and_sent(
+    district: District, letter: Callable[[], bytes]
+) -> None:
+    container = district.container
+    doc = outgoing(district, pdf=letter())
+    district.act(doc, "chuyenvien1", "submit")
+    with pytest.raises(IllegalTransition):
+        district.act(doc, "chuyenvien1", "submit")
+    head = district.query("SELECT * FROM task WHERE document_id = :d AND role = 'step' AND state = 'open'", d=doc)
+    assert head[0]["pool_role"] == "unit_head"
+    district.act(doc, head_of(district, doc), "approve")
+    district.act(doc, "vanthu1", "approve")
+    assert district.row(doc)["state"] == "sign"
+    container.authority.issue("chutich", "Nguyễn Văn Hùng", "UBND huyện Bình Minh")
+    asked = district.asked("chutich")
+    with container.sessions() as session:
+        what = sign.pinned(session, container.pictures, doc, asked)
+    assert isinstance(what, sign.Pinned)
+    made = sign.make(container.store, container.signer, container.keys, what, "Ký duyệt")
+    with container.sessions.begin() as session:
+        sign.sign(session, container.pictures, doc, made, Sign(), asked)
+    answer = district.act(doc, "vanthu1", "register").answer
+    assert answer["notation"] == "01/UBND-" + unit_code(district, doc)
+    assert drive(district, doc) == "dispatch"
+    assert deliver(district) == 1
+    assert district.row(doc)["state"] == State.CLOSED
+    files = district.query("SELECT origin, version_no FROM document_file WHERE document_id = :d ORDER BY id", d=doc)
+    assert [(f["origin"], f["version_no"]) for f in files] == [("upload", 1), ("signature", 2)]
+    whole(container)
+
+
+def head_of(district: District, doc: UUID) -> str:
+    sql = """SELECT p.username FROM task t JOIN membership m ON m.unit_id = t.unit_id AND m.role = 'unit_head'
+             JOIN person p ON p.id = m.user_id WHERE t.document_id = :d AND t.role = 'step' AND t.state = 'open'"""
+    return str(district.query(sql, d=doc)[0]["username"])
+
+
+def unit_code(district: District, doc: UUID) -> str:
+    return str(district.query("SELECT code FROM unit WHERE id = :u", u=district.row(doc)["owner_unit_id"])[0]["code"])
+
+
+def test_a_request_for_changes_goes_back_to_the_handler_one_round_further(district: District) -> None:
+    doc = outgoing(district)
+    district.act(doc, "chuyenvien1", "submit")
+    answer = district.act(doc, head_of(district, doc), "request_changes", reason="Sửa căn cứ pháp lý").answer
+    assert (answer["state"], answer["step"], answer["round"]) == ("review", "draft", 2)
+    district.act(doc, "chuyenvien1", "submit")
+    district.act(doc, head_of(district, doc), "approve")
+    district.act(doc, "vanthu2", "approve")
+    answer = district.act(doc, "phochutich1", "refuse", reason="Chưa đủ thẩm quyền").answer
+    assert (answer["state"], answer["step"], answer["round"]) == ("review", "draft", 3)
+    whole(district.container)
+
+
+def test_a_hold_stops_the_clocks_and_resuming_gives_back_what_was_left(district: District) -> None:
+    doc = district.enter()
+    district.act(doc, "vanthu1", "register")
+    due = district.row(doc)["due_at"]
+    district.act(doc, "chutich", "hold", reason="Chờ ý kiến tỉnh")
+    with pytest.raises(IllegalTransition, match="on hold"):
+        district.act(doc, "chutich", "assign", handlers=[{"role": "main", "user": "chuyenvien1"}])
+    district.container.clock.pass_time(days=7)  # type: ignore[attr-defined]
+    district.act(doc, "chutich", "resume")
+    assert (district.row(doc)["due_at"] - due).days == 7
+    whole(district.container)
+
+
+def test_a_recall_freezes_the_document_and_asks_who_has_it_to_take_it_back(district: District) -> None:
+    doc = outgoing(district)
+    district.act(doc, "chuyenvien1", "recall", reason="Nhầm nơi nhận")
+    assert district.row(doc)["state"] == "recalled"
+    with pytest.raises(IllegalTransition):
+        district.act(doc, "chuyenvien1", "comment", text="muộn rồi")
+    whole(district.container)
