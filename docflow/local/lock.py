@@ -3,9 +3,12 @@
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from docflow.domain.errors import Unavailable
+
+_PATIENCE = 2.0  # seconds; a killed owner takes a moment to be gone
 
 
 class FolderLock:
@@ -19,15 +22,13 @@ class FolderLock:
         """Make the folder, take its lock. Raises Unavailable when another process holds it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked_soon(descriptor):
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise Unavailable(
                 f"{self._folder} is in use by another docflow (process {holder}). "
                 "Stop that one, or choose another folder with --data-dir."
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
@@ -37,3 +38,16 @@ class FolderLock:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
+
+
+def _locked_soon(descriptor: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
