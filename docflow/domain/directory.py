@@ -76,11 +76,11 @@ def unit_principal(unit_id: UUID) -> UUID:
 @dataclass(frozen=True)
 class Directory:
     version: int
-    units: dict[UUID, Unit]
-    people: dict[UUID, Person]
+    units: dict[UUID, Unit] = field(repr=False)
+    people: dict[UUID, Person] = field(repr=False)
     substitutions: tuple[Substitution, ...] = ()
     root_code: str = ""
-    _principals: dict[UUID, frozenset[UUID]] = field(default_factory=dict)
+    _principals: dict[UUID, frozenset[UUID]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_username(self) -> dict[str, Person]:

@@ -261,8 +261,8 @@ class Plan:
         if step.who.task is not None:
             self.wake_main()
             return
-        rows = self.addresses(step.who, each=step.agree != "any")
-        needed = {"any": 1, "all": len(rows)}.get(str(step.agree)) or int(step.agree)
+        rows = self.addresses(step.who, each=step.agreement != "any")
+        needed = {"any": 1, "all": len(rows)}.get(str(step.agreement)) or int(step.agreement)
         if needed > len(rows):
             raise Invalid(
                 f"Step '{step.step}' wants {needed} approvals but only {len(rows)} people can give one. "

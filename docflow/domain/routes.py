@@ -49,19 +49,26 @@ class Who(Checked):
 
 
 def _agreement(value: object) -> object:
-    if value not in ("all", "any") and (type(value) is not int or value < 1):
+    if value not in (None, "all", "any") and (type(value) is not int or value < 1):
         refuse_one(f"'{value}' is not an agreement", "write all, any, or how many must agree (1 or more)")
     return value
 
 
 class Step(Checked):
-    """One turn inside the review stage; ``agree`` says how many of those named must approve."""
+    """One turn inside the review stage; ``agree`` says how many of those named must approve.
+
+    Left out, it means all of the users named, or any one holder of a role.
+    """
 
     step: Name
     who: Who
-    agree: Annotated[Literal["all", "any"] | int, BeforeValidator(_agreement)] = "all"
+    agree: Annotated[Literal["all", "any"] | int | None, BeforeValidator(_agreement)] = None
     clock: Name | None = None
     when: Condition | None = None
+
+    @property
+    def agreement(self) -> Literal["all", "any"] | int:
+        return self.agree or ("all" if self.who.users or self.who.user else "any")
 
     @model_validator(mode="after")
     def _can_agree(self) -> Self:

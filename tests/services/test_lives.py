@@ -47,12 +47,12 @@ def test_an_incoming_document_is_registered_assigned_handled_and_closed(district
     assert drive(district, doc) == "register"
     answer = district.act(doc, "vanthu1", "register").answer
     assert (answer["state"], answer["number"], answer["book"]) == ("assign", 1, "DEN")
-    handlers = [{"role": "main", "user": "chuyenvien1"}, {"role": "co", "user": "chuyenvien2"}]
+    handlers = [{"role": "main", "user": "ngansach2"}, {"role": "co", "user": "datdai2"}]
     assert (
         district.act(doc, "chutich", "assign", handlers=handlers, deadline="3 working days").answer["step"] == "handle"
     )
-    district.act(doc, "chuyenvien2", "opinion", opinion="agree", text="Đồng ý")
-    district.act(doc, "chuyenvien1", "submit", proposal="Đã xử lý xong")
+    district.act(doc, "datdai2", "opinion", opinion="agree", text="Đồng ý")
+    district.act(doc, "ngansach2", "submit", proposal="Đã xử lý xong")
     assert drive(district, doc) == "closed"
     assert district.tasks(doc) == []
     whole(district.container)
@@ -60,7 +60,7 @@ def test_an_incoming_document_is_registered_assigned_handled_and_closed(district
 
 def outgoing(district: District, recipients: list[dict[str, str]] | None = None, pdf: bytes = PDF) -> UUID:
     to = recipients or [{"name": "Sở Nội vụ", "address": "snv@tinh.example"}]
-    doc = district.enter("chuyenvien1", direction="outgoing", pdf=pdf, recipients=to)
+    doc = district.enter("ngansach2", direction="outgoing", pdf=pdf, recipients=to)
     assert drive(district, doc) == "review"
     return doc
 
@@ -70,9 +70,9 @@ def test_an_outgoing_draft_is_reviewed_signed_numbered_and_sent(
 ) -> None:
     container = district.container
     doc = outgoing(district, pdf=letter())
-    district.act(doc, "chuyenvien1", "submit")
+    district.act(doc, "ngansach2", "submit")
     with pytest.raises(IllegalTransition):
-        district.act(doc, "chuyenvien1", "submit")
+        district.act(doc, "ngansach2", "submit")
     head = district.query("SELECT * FROM task WHERE document_id = :d AND role = 'step' AND state = 'open'", d=doc)
     assert head[0]["pool_role"] == "unit_head"
     district.act(doc, head_of(district, doc), "approve")
@@ -108,10 +108,10 @@ def unit_code(district: District, doc: UUID) -> str:
 
 def test_a_request_for_changes_goes_back_to_the_handler_one_round_further(district: District) -> None:
     doc = outgoing(district)
-    district.act(doc, "chuyenvien1", "submit")
+    district.act(doc, "ngansach2", "submit")
     answer = district.act(doc, head_of(district, doc), "request_changes", reason="Sửa căn cứ pháp lý").answer
     assert (answer["state"], answer["step"], answer["round"]) == ("review", "draft", 2)
-    district.act(doc, "chuyenvien1", "submit")
+    district.act(doc, "ngansach2", "submit")
     district.act(doc, head_of(district, doc), "approve")
     district.act(doc, "vanthu2", "approve")
     answer = district.act(doc, "phochutich1", "refuse", reason="Chưa đủ thẩm quyền").answer
@@ -125,7 +125,7 @@ def test_a_hold_stops_the_clocks_and_resuming_gives_back_what_was_left(district:
     due = district.row(doc)["due_at"]
     district.act(doc, "chutich", "hold", reason="Chờ ý kiến tỉnh")
     with pytest.raises(IllegalTransition, match="on hold"):
-        district.act(doc, "chutich", "assign", handlers=[{"role": "main", "user": "chuyenvien1"}])
+        district.act(doc, "chutich", "assign", handlers=[{"role": "main", "user": "ngansach2"}])
     district.container.clock.pass_time(days=7)  # type: ignore[attr-defined]
     district.act(doc, "chutich", "resume")
     assert (district.row(doc)["due_at"] - due).days == 7
@@ -134,8 +134,8 @@ def test_a_hold_stops_the_clocks_and_resuming_gives_back_what_was_left(district:
 
 def test_a_recall_freezes_the_document_and_asks_who_has_it_to_take_it_back(district: District) -> None:
     doc = outgoing(district)
-    district.act(doc, "chuyenvien1", "recall", reason="Nhầm nơi nhận")
+    district.act(doc, "ngansach2", "recall", reason="Nhầm nơi nhận")
     assert district.row(doc)["state"] == "recalled"
     with pytest.raises(IllegalTransition):
-        district.act(doc, "chuyenvien1", "comment", text="muộn rồi")
+        district.act(doc, "ngansach2", "comment", text="muộn rồi")
     whole(district.container)

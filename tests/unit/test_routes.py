@@ -49,7 +49,7 @@ def test_the_template_of_the_design_loads_and_survives_json():
     assert route.direction is Direction.INCOMING
     assert [stage.stage for stage in route.stages] == ["register", "assign", "review", "sign", "dispatch"]
     assert route.stage("register").who.role is Role.CLERK
-    assert route.stage("review").step("handle").agree == "all"
+    assert route.stage("review").step("handle").agreement == "any"
     assert Route.model_validate(route.model_dump(mode="json")) == route
 
 
