@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,15 +18,46 @@ from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.storage import S3ObjectStore
 from docflow.db.engine import make_engine, make_sessions
 from docflow.db.wake import Waker
-from docflow.domain.errors import Unavailable
+from docflow.domain.errors import Invalid, Unavailable
 from docflow.services.pictures import Pictures
 from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer
 from docflow.services.sign import KeyRing
 from docflow.settings import Settings
 
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
 def now_utc() -> datetime:
     return datetime.now(UTC)
+
+
+class ShiftedClock:
+    """The demo's clock: ahead of the real one by as many seconds as a file says, so that deadlines can pass in a
+    minute. The file is replaced, never rewritten, and read again when it was."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known: tuple[int, int] | None = None
+        self._ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        facts = self._file.stat()
+        if (facts.st_ino, facts.st_mtime_ns) != self._known:
+            self._ahead = timedelta(seconds=float(self._file.read_text()))
+            self._known = (facts.st_ino, facts.st_mtime_ns)
+        return now_utc() + self._ahead
+
+
+def clock_of(settings: Settings) -> Callable[[], datetime]:
+    """Raises Invalid where others than this machine's users would be shown a shifted time."""
+    if settings.clock_file is None:
+        return now_utc
+    if urlsplit(settings.base_url).hostname not in LOOPBACK:
+        raise Invalid(
+            "DOCFLOW_CLOCK_FILE is for the demo on one machine. Unset it, or set a loopback DOCFLOW_BASE_URL."
+        )
+    return ShiftedClock(settings.clock_file)
 
 
 @dataclass(frozen=True)
@@ -88,4 +121,4 @@ def build(settings: Settings | None = None, *, name: str = "docflow") -> Contain
     if not settings.database_url:
         raise Unavailable("No database is set. Set DOCFLOW_DATABASE_URL, or start everything with 'docflow up'.")
     engine = make_engine(settings.database_url, pool_size=settings.database_pool, name=name)
-    return Container(settings, engine, make_sessions(engine), Pictures(), Waker(engine))
+    return Container(settings, engine, make_sessions(engine), Pictures(), Waker(engine), clock_of(settings))

@@ -29,3 +29,4 @@ class Settings(BaseSettings):
     database_pool: int = 20
     prefect_auth: SecretStr = SecretStr("")
     log_json: bool = False
+    clock_file: Path | None = Field(default=None, description="seconds the demo's clock is ahead; loopback only")
