@@ -3,14 +3,13 @@
 A row's hash is SHA-256 over the RFC 8785 form of its content and the hash before it; the first row follows ``GENESIS``.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
-
-import rfc8785
 
 GENESIS = "0" * 64
 
@@ -47,8 +46,12 @@ def _text(value: UUID | None) -> str | None:
 
 
 def canonical(row: HistoryRow) -> bytes:
-    """RFC 8785 JSON of everything in the row but its own hash."""
-    return rfc8785.dumps(
+    """RFC 8785 JSON of everything in the row but its own hash.
+
+    The standard library writes exactly that for ASCII keys and no floats, which is all history holds, in a tenth of
+    the time of a general canonicaliser; a test compares the two.
+    """
+    return json.dumps(
         {
             "acting_for": row.acting_for,
             "acting_for_id": _text(row.acting_for_id),
@@ -65,8 +68,12 @@ def canonical(row: HistoryRow) -> bytes:
             "seq": row.seq,
             "source": row.source,
             "to": row.state_to,
-        }
-    )
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    ).encode()
 
 
 def row_hash(row: HistoryRow) -> str:

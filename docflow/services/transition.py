@@ -11,12 +11,13 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
+from psycopg.errors import UniqueViolation
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
 from docflow.db.queries.context import Context, load_context, snapshot_of
 from docflow.db.queries.move import MOVE
+from docflow.db.raw import raw
 from docflow.domain.commands import Command
 from docflow.domain.decide import allowed, decide
 from docflow.domain.directory import Directory, Person
@@ -178,17 +179,10 @@ def write(session: Session, context: Context, plan: Plan, name: str, asked: Aske
             {"actor_id": asked.user_id, "key": asked.key, "request_hash": asked.request_hash, "answer": answer}
         ]
     try:
-        written = session.execute(
-            MOVE,
-            {
-                "payload": json.dumps(payload, default=str, ensure_ascii=False),
-                "id": plan.before.id,
-                "seq": plan.before.seq,
-                "now": asked.now,
-            },
-        ).first()
-    except IntegrityError as error:
-        if "pk_idempotency" in str(error.orig):
+        told = json.dumps(payload, default=str, ensure_ascii=False)
+        written = raw(session).execute(MOVE, (told, plan.before.id, plan.before.seq, asked.now)).fetchone()
+    except UniqueViolation as error:
+        if error.diag.constraint_name == "pk_idempotency":
             raise IdempotencyMismatch(
                 "This Idempotency-Key is being used for another request. Use a new one."
             ) from error

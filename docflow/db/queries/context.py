@@ -6,25 +6,25 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from docflow.db.raw import one_line, raw
 from docflow.domain.configuration import Configuration
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Clock, Snapshot, Task
 
-CONTEXT = text(
+CONTEXT = one_line(
     """
-SELECT d.*,
-       (SELECT jsonb_agg(to_jsonb(t)) FROM task t
-         WHERE t.document_id = d.id AND t.state IN ('open', 'waiting')) AS tasks,
-       (SELECT jsonb_agg(to_jsonb(c)) FROM clock c
-         WHERE c.document_id = d.id AND c.stopped_at IS NULL) AS clocks,
-       (SELECT to_jsonb(i) FROM idempotency i WHERE i.actor_id = :actor AND i.key = :key) AS first,
-       (SELECT version FROM directory_stamp) AS directory_version,
-       ARRAY(SELECT r.principal FROM document_reader r WHERE r.document_id = d.id) AS readers
-  FROM document d WHERE d.id = :id
+SELECT to_jsonb(d) || jsonb_build_object(
+       'tasks', (SELECT jsonb_agg(to_jsonb(t)) FROM task t
+                  WHERE t.document_id = d.id AND t.state IN ('open', 'waiting')),
+       'clocks', (SELECT jsonb_agg(to_jsonb(c)) FROM clock c
+                   WHERE c.document_id = d.id AND c.stopped_at IS NULL),
+       'first', (SELECT to_jsonb(i) FROM idempotency i WHERE i.actor_id = $2 AND i.key = $3),
+       'directory_version', (SELECT version FROM directory_stamp),
+       'readers', (SELECT jsonb_agg(r.principal) FROM document_reader r WHERE r.document_id = d.id)) AS context
+  FROM document d WHERE d.id = $1
 """
 )
 
@@ -40,12 +40,29 @@ class Context:
 
 
 def load_context(session: Session, document_id: UUID, actor_id: UUID | None, key: str | None) -> Context | None:
-    row = session.execute(CONTEXT, {"id": document_id, "actor": actor_id, "key": key}).mappings().one_or_none()
-    if row is None:
+    found = raw(session).execute(CONTEXT, (document_id, actor_id, key)).fetchone()
+    if found is None:
         return None
-    return Context(dict(row), frozenset(row["readers"]), row["directory_version"], row["first"])
+    row: dict[str, Any] = found[0]
+    for name in _UUIDS:
+        row[name] = _uuid(row[name])
+    for name in _INSTANTS:
+        row[name] = _instant(row[name])
+    readers = frozenset(UUID(r) for r in row["readers"] or ())
+    return Context(row, readers, row["directory_version"], row["first"])
 
 
+_UUIDS = (
+    "id",
+    "owner_unit_id",
+    "created_by",
+    "duplicate_of",
+    "main_file_id",
+    "answer_file_id",
+    "pinned_file_id",
+    "signed_file_id",
+)
+_INSTANTS = ("held_at", "ended_at", "due_at", "overdue_at", "dispatched_at", "registered_at")
 _COPIED = (
     "id",
     "version",
