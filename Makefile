@@ -40,7 +40,7 @@ up: $(READY)
 	@$(BIN)/docflow up $(UP_ARGS)
 
 test: $(READY)
-	@$(BIN)/pytest -n 2 $(TESTS)
+	@$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
 
 bench: $(READY)
 	@$(BIN)/docflow bench $(BENCH_ARGS)

@@ -1,0 +1,110 @@
+"""The bed of all measurements: one PostgreSQL, the demo district, outgoing drafts ready to go round in review.
+
+The life that is measured is a round of four moves that can go on for ever: the handler submits, the unit head
+approves, the clerk approves (the document goes to signing, outbox and mirror rows are written), the leader refuses
+(back to review). Tasks, clocks, notices, readers and history are written as in earnest.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+from alembic.config import Config
+from sqlalchemy import text
+
+from alembic import command
+from docflow.adapters import config_files
+from docflow.bootstrap import Container, build, now_utc
+from docflow.domain.commands import COMMANDS, Command
+from docflow.domain.lifecycle import Action
+from docflow.local.postgres import LocalPostgres
+from docflow.services import configuration, people, stages
+from docflow.services.asked import Asked
+from docflow.services.documents import NewDocument, create
+from docflow.services.files import new_file, record_blob
+from docflow.services.ports import StoredObject
+from docflow.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "bench-bench-bench"
+HANDLER, HEAD, CLERK, LEADER = "noivu1", "truongnv", "vanthu1", "chutich"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One move of the round: who does what."""
+
+    user: str
+    action: Action
+    command: Command
+
+
+def _turn(user: str, action: Action, **fields: str) -> Turn:
+    return Turn(user, action, COMMANDS[action].model_validate(fields))
+
+
+ROUND = (
+    _turn(HANDLER, Action.SUBMIT, proposal="Kính trình lãnh đạo phòng xem xét"),
+    _turn(HEAD, Action.APPROVE),
+    _turn(CLERK, Action.APPROVE),
+    _turn(LEADER, Action.REFUSE, reason="Bổ sung căn cứ pháp lý"),
+)
+
+
+@dataclass(frozen=True)
+class Bed:
+    postgres: LocalPostgres
+    settings: Settings
+    users: dict[str, UUID]
+
+    def documents(self, container: Container, count: int) -> list[UUID]:
+        """Fresh drafts, each waiting for its handler."""
+        return [self._draft(container, i) for i in range(count)]
+
+    def _draft(self, container: Container, index: int) -> UUID:
+        now = now_utc()
+        stored = StoredObject(sha256(f"draft {index}".encode()).hexdigest(), 100)
+        new = NewDocument(direction="outgoing", subject=f"Bản thảo đo hiệu năng số {index}")
+        asked = Asked(now, "api", self.users[HANDLER])
+        with container.sessions.begin() as session:
+            record_blob(session, stored, now)
+            file = new_file(stored, kind="main", name="a.pdf", media_type="application/pdf", origin="upload")
+            moved = create(session, container.pictures, new, (file,), asked)
+            document = UUID(moved.answer["id"])
+            stages.assign_stage(session, container.pictures, document, Asked(now, "flow"))
+        return document
+
+
+@contextmanager
+def bed() -> Iterator[Bed]:
+    with tempfile.TemporaryDirectory(prefix="docflow-bench-") as folder:
+        server = LocalPostgres(Path(folder) / "pg")
+        server.start()
+        try:
+            yield _furnished(server, Path(folder))
+        finally:
+            server.stop()
+
+
+def _furnished(server: LocalPostgres, folder: Path) -> Bed:
+    alembic = Config(str(ROOT / "alembic.ini"))
+    alembic.attributes["url"] = server.url()
+    command.upgrade(alembic, "head")
+    settings = Settings(
+        database_url=server.url(),
+        config_dir=ROOT / "config",
+        data_dir=folder / "var",
+        database_pool=10,
+    )
+    container = build(settings, name="bench")
+    loaded = config_files.load(ROOT / "config")
+    with container.sessions.begin() as session:
+        configuration.apply(session, loaded, config_files.digest(loaded), now_utc())
+        people.load_demo(session, config_files.load_demo(ROOT / "config" / "demo"), PASSWORD, now_utc())
+        users = {row.username: row.id for row in session.execute(text("SELECT username, id FROM person"))}
+    container.close()
+    return Bed(server, settings, users)
