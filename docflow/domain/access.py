@@ -51,7 +51,12 @@ def _leader(snapshot: Snapshot, actor: Actor) -> bool:
 
 
 def _works_on_it(snapshot: Snapshot, actor: Actor) -> bool:
-    return _holds(snapshot, actor, *TaskRole)
+    return _holds(snapshot, actor, *(set(TaskRole) - {TaskRole.INFORMATION}))
+
+
+def _carries_it(snapshot: Snapshot, actor: Actor) -> bool:
+    """Whether the document waits for this person: their stage, their step, or theirs to handle."""
+    return _holds(snapshot, actor, TaskRole.STAGE, TaskRole.STEP, TaskRole.MAIN)
 
 
 def _author(snapshot: Snapshot, actor: Actor) -> bool:
@@ -73,7 +78,7 @@ def _chases(snapshot: Snapshot, actor: Actor) -> bool:
 def _staff(snapshot: Snapshot, actor: Actor) -> bool:
     """Anyone who takes part; a supervisor changes nothing in a document."""
     return (
-        _works_on_it(snapshot, actor)
+        _holds(snapshot, actor, *TaskRole)
         or _author(snapshot, actor)
         or _clerk(snapshot, actor)
         or any(actor.has(r) for r in (Role.LEADER, Role.UNIT_HEAD))
@@ -82,6 +87,11 @@ def _staff(snapshot: Snapshot, actor: Actor) -> bool:
 
 def _either(*rules: Rule) -> Rule:
     return lambda snapshot, actor: any(rule(snapshot, actor) for rule in rules)
+
+
+def edits(snapshot: Snapshot, actor: Actor) -> bool:
+    """Who mends the record and brings new versions of what is worked on."""
+    return actor.is_engine or _main(snapshot, actor) or _author(snapshot, actor) or _clerk(snapshot, actor)
 
 
 def _forwards(snapshot: Snapshot, actor: Actor) -> bool:
@@ -116,11 +126,11 @@ RULES: dict[Action, Rule] = {
     Action.DISPATCH: _stage,
     Action.CLOSE: _either(_main, _clerk),
     Action.RECALL: _sender,
-    Action.HOLD: _either(_works_on_it, _leader),
-    Action.RESUME: _either(_works_on_it, _leader),
+    Action.HOLD: _either(_carries_it, _leader),
+    Action.RESUME: _either(_carries_it, _leader),
     Action.EXTEND: _extends,
     Action.COMMENT: _staff,
-    Action.ATTACH: _either(_main, _author, _clerk, _works_on_it),
+    Action.ATTACH: _either(edits, _works_on_it),
     Action.CONSULT: _either(_works_on_it, _leader),
     Action.URGE: _chases,
     Action.CLAIM: _claims,

@@ -134,6 +134,10 @@ class Directory:
         """Whom a row addressed to a unit reaches: its head or an authorised processor (domain.md §4)."""
         return [p for p in self.people.values() if p.active and _processes(p, unit_id)]
 
+    def reached(self, role: Role, unit_id: UUID) -> list[Person]:
+        """Whom a row for a role in a unit reaches."""
+        return self.processors(unit_id) if role is Role.UNIT_HEAD else self.holders(role, unit_id)
+
     def principals(self, person: Person) -> frozenset[UUID]:
         """Everything through which this person may read a document (design §9), clearance aside."""
         known = self._principals.get(person.id)

@@ -134,14 +134,30 @@ class Plan:
         return task
 
     def tell(self, task: Task) -> None:
+        """Once a move: work that comes back later is told again."""
         if task.user_id is not None and task.user_id != (self.actor.person and self.actor.person.id):
-            self.notices.append(Notice(task.user_id, f"task_{task.role}", f"task:{task.id}"))
+            self.notify(task.user_id, f"task_{task.role}", f"task:{task.id}:{self.doc.seq + 1}")
+
+    def notify(self, user_id: UUID, kind: str, key: str) -> bool:
+        """Tell a person, unless they may not read the document: even a notice says that there is one."""
+        person = self.actor.directory.people.get(user_id)
+        told = person is not None and person.active and self.may_read(person)
+        if told:
+            self.notices.append(Notice(user_id, kind, key))
+        return told
+
+    def may_read(self, person: Person) -> bool:
+        """As far as secrecy goes."""
+        return person.clearance >= self.doc.secrecy
 
     def close(self, task: Task, state: TaskState = TaskState.DONE, outcome: str = "") -> None:
         self.closed[task.id] = state
         if outcome:
             self.outcomes[task.id] = outcome
         self.clocks_stopped |= {c.id for c in self.doc.clocks if c.task_id == task.id}
+        for asked in self.active(TaskRole.EXTENSION):
+            if asked.parent_id == task.id:
+                self.closed[asked.id] = TaskState.CANCELLED
 
     def close_all(self, *roles: TaskRole, state: TaskState = TaskState.CANCELLED) -> None:
         for task in self.active(*roles):
@@ -289,6 +305,7 @@ class Plan:
     def leave_review(self) -> None:
         """Review is complete: what was agreed on is pinned, the other handlers' rows are closed."""
         self.rest_main()
+        self.close_all(TaskRole.STEP, TaskRole.EXTENSION)
         self.close_all(TaskRole.CO, TaskRole.INFORMATION, TaskRole.CONSULT, state=TaskState.DONE)
         self.set(pinned_file_id=self.doc.answer_file_id or self.doc.main_file_id, step=None)
         self.next_stage()
@@ -321,7 +338,7 @@ class Plan:
             return [self._pool(self.main_unit(), Role.UNIT_HEAD)]
         assert who.role is not None
         unit_id = directory.unit(who.unit).id if who.unit else directory.root.id
-        people = directory.holders(who.role, unit_id) if each else []
+        people = [p for p in directory.holders(who.role, unit_id) if self.may_read(p)] if each else []
         if len(people) > 1:
             return [{"user_id": p.id} for p in people]
         return [self._pool(unit_id, who.role)]
@@ -330,7 +347,7 @@ class Plan:
         return {"unit_id": unit_id, "pool_role": role}
 
     def main_unit(self) -> UUID:
-        """The unit whose head checks the main handler's work: the nearest upwards that has a head."""
+        """The unit whose head checks the main handler's work: the nearest upwards whose head may read it."""
         mains = self.active(TaskRole.MAIN)
         directory = self.actor.directory
         unit_id: UUID | None = self.doc.owner_unit_id
@@ -338,7 +355,7 @@ class Plan:
             person = directory.people.get(mains[0].user_id) if mains[0].user_id else None
             unit_id = (person.unit_id if person else None) or mains[0].unit_id or unit_id
         while unit_id is not None:
-            if directory.processors(unit_id):
+            if any(self.may_read(p) for p in directory.processors(unit_id)):
                 return unit_id
             unit_id = directory.units[unit_id].parent_id
         return directory.root.id

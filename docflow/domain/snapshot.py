@@ -95,13 +95,20 @@ class Snapshot:
     def active(self, *roles: TaskRole) -> Iterable[Task]:
         return (t for t in self.tasks if t.active and t.role in roles)
 
+    def _electronic(self) -> bool:
+        """Whether all it goes to can be reached without a person: nobody, or everybody by an address."""
+        if self.recipients:
+            return all(r.get("channel", "email") != "paper" and bool(r.get("address")) for r in self.recipients)
+        answered = self.direction == "incoming"
+        return answered and (not self.answer_required or bool(self.issuer_address))
+
     def facts(self) -> dict[str, bool]:
         """The closed vocabulary that conditions in routes speak."""
         return {
             "intake.trusted": self.trusted,
             "duplicate": self.duplicate,
             "answer_required": self.answer_required,
-            "all_recipients_electronic": all(r.get("channel", "email") != "paper" for r in self.recipients),
+            "all_recipients_electronic": self._electronic(),
             "urgent": self.urgency != "ordinary",
             "secret": self.secrecy > 0,
             "handlers_named": self.handlers_named,
@@ -148,7 +155,8 @@ class Actor:
         if self.has(task.pool_role, task.unit_id):
             return True
         return task.pool_role is Role.UNIT_HEAD and any(
-            m.unit_id == task.unit_id and m.authorised_processor for m in self.principal.memberships
+            m.unit_id == task.unit_id and m.authorised_processor and (self.roles is None or m.role in self.roles)
+            for m in self.principal.memberships
         )
 
 

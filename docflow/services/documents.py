@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from docflow.db.base import new_id
 from docflow.db.models import Document
 from docflow.db.queries.context import Context, snapshot_of
-from docflow.domain.access import RULES
+from docflow.domain.access import edits
 from docflow.domain.audit import GENESIS
 from docflow.domain.commands import Command, Recipient, clean_text
 from docflow.domain.configuration import Configuration
 from docflow.domain.directory import Directory, pool, unit_principal
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid
-from docflow.domain.lifecycle import OPEN, Action
+from docflow.domain.lifecycle import OPEN
 from docflow.domain.plan import NewFile, Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
@@ -288,7 +288,7 @@ def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, 
 
 
 def _require_may_mend(snapshot: Snapshot, actor: Actor) -> None:
-    if not actor.is_engine and not RULES[Action.ATTACH](snapshot, actor):
+    if not edits(snapshot, actor):
         raise Forbidden("Only its author, its handlers and the clerks may mend a document's record.")
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from docflow.domain.commands import Assign, Forward, Handler, OnTask
+from docflow.domain.directory import Person
 from docflow.domain.errors import Forbidden, Invalid
 from docflow.domain.lifecycle import HANDLING, TaskRole, TaskState
 from docflow.domain.plan import Plan
@@ -64,13 +65,23 @@ def _address(plan: Plan, target: Handler | Forward) -> dict[str, Any]:
         raise Invalid("Name either a user or a unit, not both and not neither.", field="handlers")
     directory = plan.actor.directory
     if target.user is not None:
-        return {"user_id": directory.person(target.user).id}
+        person = directory.person(target.user)
+        require_clearance(plan, [person], f"{person.full_name} may not")
+        return {"user_id": person.id}
     unit = directory.unit(str(target.unit))
-    if not directory.processors(unit.id):
+    processors = directory.processors(unit.id)
+    if not processors:
         raise Invalid(
             f"Unit '{unit.code}' has no head and no authorised processor to reach. Name a person instead.", field="unit"
         )
+    require_clearance(plan, processors, f"Nobody who processes for unit '{unit.code}' may")
     return {"unit_id": unit.id, "pool_role": Role.UNIT_HEAD}
+
+
+def require_clearance(plan: Plan, people: list[Person], who_may: str) -> None:
+    """Work that its holder may not even see would wait for ever."""
+    if not any(plan.may_read(p) for p in people):
+        raise Forbidden(f"{who_may} read a document of this secrecy. Name somebody who may.")
 
 
 def forward(plan: Plan, command: Forward) -> None:

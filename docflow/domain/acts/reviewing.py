@@ -1,8 +1,8 @@
 """Submit, approve, request changes, reject, opinion, consult."""
 
-from docflow.domain.acts.assigning import own_row
+from docflow.domain.acts.assigning import own_row, require_clearance
 from docflow.domain.commands import Consult, Nothing, Opinion, Submit, WithReason
-from docflow.domain.errors import Forbidden, Invalid
+from docflow.domain.errors import Invalid
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.plan import Plan
 
@@ -57,8 +57,7 @@ def consult(plan: Plan, command: Consult) -> None:
     asked = {t.user_id for t in plan.active(TaskRole.CONSULT)}
     for name in command.users:
         person = plan.actor.directory.person(name)
-        if person.clearance < plan.doc.secrecy:
-            raise Forbidden(f"{person.full_name} may not read a document of this secrecy. Ask somebody who may.")
+        require_clearance(plan, [person], f"{person.full_name} may not")
         if person.id in asked:
             continue
         task = plan.open(TaskRole.CONSULT, user_id=person.id, directive=command.question, due_at=due)

@@ -3,10 +3,11 @@
 from datetime import datetime
 from uuid import UUID
 
+from docflow.domain.access import edits
 from docflow.domain.commands import Attach, Comment, Extend, Nothing, Urge, WithReason
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid
 from docflow.domain.lifecycle import HANDLING, State, TaskRole, TaskState
-from docflow.domain.plan import Notice, Plan
+from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Task
 
@@ -45,20 +46,26 @@ def extend(plan: Plan, command: Extend) -> None:
 def grants(plan: Plan, row: Task | None) -> bool:
     """Whether the actor set the deadline in question, or leads the agency."""
     principal = plan.actor.principal
-    if principal is None or plan.actor.has(Role.LEADER):
+    if principal is None or plan.actor.has(Role.LEADER, plan.actor.directory.root.id):
         return True
     return row is not None and row.assigned_by == principal.id
 
 
 def _grant(plan: Plan, row: Task | None, due: datetime) -> None:
+    """For one row, or for the document and the rows that share its deadline; the main row's own is the document's."""
     old = row.due_at if row else plan.doc.due_at
     plan.data |= {"old": old.isoformat() if old else None, "new": due.isoformat(), "granted": True}
-    plan.restart(row, due)
-    if row is not None:
-        plan.change(row, due_at=due)
-    else:
+    rows = [row] if row else [t for t in plan.active(*HANDLING) if old is not None and t.due_at == old]
+    if row is None or (row.role is TaskRole.MAIN and old == plan.doc.due_at):
+        plan.restart(None, due)
         plan.set(due_at=due)
-    plan.close_all(TaskRole.EXTENSION, state=TaskState.DONE)
+    for task in rows:
+        plan.restart(task, due)
+        plan.change(task, due_at=due)
+    granted = {t.id for t in rows}
+    for asked in plan.active(TaskRole.EXTENSION):
+        if row is None or asked.parent_id in granted:
+            plan.close(asked, TaskState.DONE)
 
 
 def _ask(plan: Plan, command: Extend, row: Task | None, due: datetime) -> None:
@@ -83,7 +90,7 @@ def urge(plan: Plan, command: Urge) -> None:
     plan.data["tasks"] = [str(t.id) for t in rows]
     for row in rows:
         for user_id in _who_works_on(plan, row):
-            plan.notices.append(Notice(user_id, f"urge_{command.grade}", f"urge:{plan.doc.seq + 1}:{row.id}:{user_id}"))
+            plan.notify(user_id, f"urge_{command.grade}", f"urge:{plan.doc.seq + 1}:{row.id}:{user_id}")
     plan.visible_change = False
 
 
@@ -92,7 +99,7 @@ def _who_works_on(plan: Plan, row: Task) -> list[UUID]:
         return [row.user_id]
     if row.unit_id is None or row.pool_role is None:
         return []
-    return [p.id for p in plan.actor.directory.holders(row.pool_role, row.unit_id)]
+    return [p.id for p in plan.actor.directory.reached(row.pool_role, row.unit_id)]
 
 
 def comment(plan: Plan, command: Comment) -> None:
@@ -104,6 +111,10 @@ def attach(plan: Plan, command: Attach | None) -> None:
     for file in plan.files:
         if file.kind in ("main", "answer"):
             _require_editable(plan, file.kind)
+            if not edits(plan.before, plan.actor):
+                raise Forbidden(
+                    "Only its author, the main handler and the clerks bring new versions. Send it as attachment."
+                )
         if file.kind == "main":
             plan.set(main_file_id=file.id)
         elif file.kind == "answer":
