@@ -51,3 +51,18 @@ def _locked_soon(descriptor: int) -> bool:
             time.sleep(0.05)
         else:
             return True
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process has the folder now."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,176 @@
+"""``docflow doctor``: look at every part, say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import secrets
+import smtplib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import urllib3
+from rich.markup import escape
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from docflow.cli.group import DataDir, console
+from docflow.domain.errors import DocflowError
+
+if TYPE_CHECKING:
+    from docflow.bootstrap import Container
+
+MOST_SKEW = 2.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``grade`` is ok, note (works, but look at it) or wrong."""
+
+    grade: str
+    what: str
+
+
+SIGNS = {"ok": "[green]ok   [/]", "note": "[yellow]note [/]", "wrong": "[red]wrong[/]"}
+
+
+def doctor(
+    data_dir: DataDir = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Tell Prefect all open documents anew.")] = False,
+) -> None:
+    """Look at every part and say what is wrong and what to do; status 1 where something is."""
+    from docflow.cli.running import opened
+
+    with opened(data_dir) as container:
+        found = [(name, _look(check, container)) for name, check in CHECKS.items()]
+        for name, finding in found:
+            console.print(f"{SIGNS[finding.grade]} {name:<13} {escape(finding.what)}", soft_wrap=True)
+        if mirror:
+            from workflows.mirror import rebuild_mirror
+
+            rebuild_mirror(container)
+            console.print("Prefect will be told all open documents anew by the worker.")
+    if any(finding.grade == "wrong" for _, finding in found):
+        raise typer.Exit(1)
+
+
+def _look(check: Callable[[Container], Finding], container: Container) -> Finding:
+    try:
+        return check(container)
+    except DocflowError as error:
+        return Finding("wrong", error.message)
+    except SQLAlchemyError as error:
+        return Finding("wrong", str(error).partition("\n")[0])
+
+
+def _database(container: Container) -> Finding:
+    with container.engine.connect() as connection:
+        version = connection.scalar(text("SELECT current_setting('server_version')"))
+        role = connection.scalar(text("SELECT current_user"))
+    return Finding("ok", f"PostgreSQL {version} answers, as {role}")
+
+
+def _schema(container: Container) -> Finding:
+    from docflow.cli import schema
+
+    current, newest = schema.standing(container.engine)
+    if current != newest:
+        return Finding("wrong", f"the schema is at {current}, this docflow needs {newest}: run 'docflow migrate'")
+    return Finding("ok", f"at the newest revision, {current}")
+
+
+def _configuration(container: Container) -> Finding:
+    with container.sessions() as session:
+        number, configuration = container.pictures.newest(session)
+    return Finding("ok", f"version {number} of {configuration.agency.name}")
+
+
+def _store(container: Container) -> Finding:
+    """There and back, with bytes that nobody has stored before; one small object stays."""
+    sent = b"docflow doctor " + secrets.token_bytes(16)
+    stored = container.store.put(BytesIO(sent))
+    if b"".join(container.store.open(stored.sha256)) != sent:
+        return Finding("wrong", "the object store answers other bytes than it was given: look at its disks")
+    return Finding("ok", f"bucket '{container.settings.s3_bucket}' takes bytes and gives them back")
+
+
+def _prefect(container: Container) -> Finding:
+    url = container.settings.prefect_api_url
+    if not url:
+        return Finding("note", "none is set: documents move without it, and no run shows their way")
+    auth = container.settings.prefect_auth.get_secret_value()
+    headers = urllib3.make_headers(basic_auth=auth) if auth else None
+    try:
+        answer = urllib3.request("GET", f"{url}/ready", headers=headers, timeout=5, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        return Finding("wrong", f"{url} does not answer ({error}); documents move on, the mirror catches up later")
+    if answer.status != 200:
+        return Finding("wrong", f"{url} answers {answer.status}; look at its log and at DOCFLOW_PREFECT_AUTH")
+    return Finding("ok", f"{url} is ready")
+
+
+def _mail(container: Container) -> Finding:
+    from docflow.adapters.mail.send import SmtpServer
+
+    url = container.settings.smtp_url
+    if not url:
+        return Finding("note", "no mail server is set (DOCFLOW_SMTP_URL): documents for e-mail wait")
+    server = SmtpServer.parse(url)
+    connect = smtplib.SMTP_SSL if server.security == "tls" else smtplib.SMTP
+    try:
+        with connect(server.host, server.port, timeout=10) as connection:
+            connection.noop()
+    except (OSError, smtplib.SMTPException) as error:
+        return Finding("wrong", f"{server.host}:{server.port} does not answer ({error}); see DOCFLOW_SMTP_URL")
+    return Finding("ok", f"{server.host}:{server.port} answers")
+
+
+def _clock(container: Container) -> Finding:
+    from docflow.bootstrap import now_utc
+
+    with container.engine.connect() as connection:
+        before = now_utc()
+        there = connection.scalar(text("SELECT clock_timestamp()"))
+        here = before + (now_utc() - before) / 2
+    skew = abs((there - here).total_seconds()) if there else 0.0
+    if skew > MOST_SKEW:
+        return Finding("wrong", f"this machine and the database differ by {skew:.1f} s: set their clocks by NTP")
+    if container.settings.clock_file is not None:
+        return Finding("note", f"this is a demo: its clock says {container.clock():%Y-%m-%d %H:%M} UTC")
+    return Finding("ok", f"{skew * 1000:.0f} ms from the database's")
+
+
+def _outbox(container: Container) -> Finding:
+    from docflow.services import outbox
+
+    with container.sessions() as session:
+        rows = outbox.backlog(session)
+    waiting, dead = sum(r[0] for r in rows.values()), sum(r[2] for r in rows.values())
+    if dead:
+        return Finding("wrong", f"{dead} events failed too often and wait for a person: see outbox.last_error")
+    return Finding("ok", f"{waiting} events wait for the worker")
+
+
+def _deliveries(container: Container) -> Finding:
+    from docflow.db.models import Delivery
+
+    with container.sessions() as session:
+        counted = select(Delivery.state, func.count()).where(Delivery.state.in_(("failed", "queued")))
+        found = {row[0]: row[1] for row in session.execute(counted.group_by(Delivery.state))}
+    if found.get("failed"):
+        return Finding("wrong", f"{found['failed']} deliveries failed: a clerk sends them again or gives them up")
+    return Finding("ok", f"{found.get('queued', 0)} queued, none failed")
+
+
+CHECKS: dict[str, Callable[[Container], Finding]] = {
+    "database": _database,
+    "schema": _schema,
+    "configuration": _configuration,
+    "object store": _store,
+    "prefect": _prefect,
+    "mail": _mail,
+    "clock": _clock,
+    "outbox": _outbox,
+    "deliveries": _deliveries,
+}
