@@ -19,9 +19,10 @@ from sqlalchemy import text
 from alembic import command
 from docflow.adapters import config_files
 from docflow.bootstrap import Container, build, now_utc
+from docflow.cli.running import settings_from
 from docflow.domain.commands import COMMANDS, Command
 from docflow.domain.lifecycle import Action
-from docflow.local.postgres import LocalPostgres
+from docflow.local.machine import Machine
 from docflow.services import configuration, people, stages
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
@@ -57,49 +58,47 @@ ROUND = (
 
 @dataclass(frozen=True)
 class Bed:
-    postgres: LocalPostgres
+    environment: dict[str, str]
     settings: Settings
     users: dict[str, UUID]
 
     def documents(self, container: Container, count: int) -> list[UUID]:
         """Fresh drafts, each waiting for its handler."""
-        return [self._draft(container, i) for i in range(count)]
+        found = [self.draft(container, index) for index in range(count)]
+        for document in found:
+            with container.sessions.begin() as session:
+                stages.assign_stage(session, container.pictures, document, Asked(now_utc(), "flow"))
+        with container.sessions.begin() as session:
+            session.execute(text("DELETE FROM outbox"))
+        return found
 
-    def _draft(self, container: Container, index: int) -> UUID:
+    def draft(self, container: Container, index: int) -> UUID:
+        """An outgoing document just created: the router is to give it to its drafter."""
         now = now_utc()
         stored = StoredObject(sha256(f"draft {index}".encode()).hexdigest(), 100)
         new = NewDocument(direction="outgoing", subject=f"Bản thảo đo hiệu năng số {index}")
-        asked = Asked(now, "api", self.users[HANDLER])
         with container.sessions.begin() as session:
             record_blob(session, stored, now)
             file = new_file(stored, kind="main", name="a.pdf", media_type="application/pdf", origin="upload")
-            moved = create(session, container.pictures, new, (file,), asked)
-            document = UUID(moved.answer["id"])
-            stages.assign_stage(session, container.pictures, document, Asked(now, "flow"))
-        return document
+            moved = create(session, container.pictures, new, (file,), Asked(now, "api", self.users[HANDLER]))
+        return UUID(moved.answer["id"])
 
 
 @contextmanager
-def bed() -> Iterator[Bed]:
-    with tempfile.TemporaryDirectory(prefix="docflow-bench-") as folder:
-        server = LocalPostgres(Path(folder) / "pg")
-        server.start()
-        try:
-            yield _furnished(server, Path(folder))
-        finally:
-            server.stop()
+def bed(*, prefect: bool = False) -> Iterator[Bed]:
+    with (
+        tempfile.TemporaryDirectory(prefix="docflow-bench-") as folder,
+        Machine(Path(folder) / "machine", prefect=prefect, given={}) as machine,
+    ):
+        yield _furnished(machine)
 
 
-def _furnished(server: LocalPostgres, folder: Path) -> Bed:
+def _furnished(machine: Machine) -> Bed:
+    environment = machine.environment() | {"DOCFLOW_CONFIG_DIR": str(ROOT / "config")}
     alembic = Config(str(ROOT / "alembic.ini"))
-    alembic.attributes["url"] = server.url()
+    alembic.attributes["url"] = environment["DOCFLOW_DATABASE_URL"]
     command.upgrade(alembic, "head")
-    settings = Settings(
-        database_url=server.url(),
-        config_dir=ROOT / "config",
-        data_dir=folder / "var",
-        database_pool=10,
-    )
+    settings = settings_from(environment)
     container = build(settings, name="bench")
     loaded = config_files.load(ROOT / "config")
     with container.sessions.begin() as session:
@@ -107,4 +106,4 @@ def _furnished(server: LocalPostgres, folder: Path) -> Bed:
         people.load_demo(session, config_files.load_demo(ROOT / "config" / "demo"), PASSWORD, now_utc())
         users = {row.username: row.id for row in session.execute(text("SELECT username, id FROM person"))}
     container.close()
-    return Bed(server, settings, users)
+    return Bed(environment, settings, users)

@@ -49,21 +49,23 @@ def _recorded(bed: Bed, container: Container, document: UUID, turn: Turn) -> dic
     return told
 
 
-def floor(bed: Bed, container: Container, documents: list[UUID], seconds: int) -> float:
+def floor(bed: Bed, container: Container, documents: list[UUID], seconds: int, turn: int) -> float:
     """Moves a second of pgbench with as many clients as the engine has, on documents of its own."""
     recorded = record(bed, container, documents[0])
     mine = documents[1:]
-    _prepare(container, mine)
+    _prepare(container, mine, turn)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "round.sql"
         script.write_text(_script(recorded, len(mine)), encoding="utf-8")
         return _run(bed, script, seconds) * len(ROUND)
 
 
-def _prepare(container: Container, documents: list[UUID]) -> None:
+def _prepare(container: Container, documents: list[UUID], turn: int) -> None:
     """A row number for each document, so that a script can find it, and its main task under a name SQL can make."""
     with container.engine.begin() as connection:
         connection.execute(text("SET LOCAL ROLE NONE"))
+        if turn:
+            connection.execute(text("DROP TABLE bench_document"))
         connection.execute(text("CREATE TABLE bench_document (n int PRIMARY KEY, id uuid, main uuid)"))
         connection.execute(text("GRANT SELECT ON bench_document TO docflow_app"))
         for n, document in enumerate(documents):
@@ -123,7 +125,7 @@ def _named(literal: str, uuid: str, kind: str, plus: str) -> str:
 
 def _run(bed: Bed, script: Path, seconds: int) -> float:
     binaries = find_binaries()
-    url = bed.postgres.url().replace("postgresql+psycopg", "postgresql")
+    url = bed.settings.database_url.replace("postgresql+psycopg", "postgresql")
     options = "-c role=docflow_app -c plan_cache_mode=force_generic_plan -c jit=off"
     argv = [
         str(binaries / "pgbench"),
