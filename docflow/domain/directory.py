@@ -80,7 +80,7 @@ class Directory:
     people: dict[UUID, Person] = field(repr=False)
     substitutions: tuple[Substitution, ...] = ()
     root_code: str = ""
-    _principals: dict[UUID, frozenset[UUID]] = field(default_factory=dict, repr=False)
+    _principals: dict[tuple[UUID, frozenset[Role] | None], frozenset[UUID]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_username(self) -> dict[str, Person]:
@@ -138,17 +138,20 @@ class Directory:
         """Whom a row for a role in a unit reaches."""
         return self.processors(unit_id) if role is Role.UNIT_HEAD else self.holders(role, unit_id)
 
-    def principals(self, person: Person) -> frozenset[UUID]:
-        """Everything through which this person may read a document (design §9), clearance aside."""
-        known = self._principals.get(person.id)
+    def principals(self, person: Person, roles: frozenset[Role] | None = None) -> frozenset[UUID]:
+        """Everything through which this person may read a document (design §9), clearance aside.
+
+        ``roles`` limits it for a substitute who stands in for some of them only.
+        """
+        known = self._principals.get((person.id, roles))
         if known is None:
-            known = self._principals[person.id] = frozenset(self._read_through(person))
+            known = self._principals[person.id, roles] = frozenset(self._read_through(person, roles))
         return known
 
-    def _read_through(self, person: Person) -> Iterable[UUID]:
+    def _read_through(self, person: Person, roles: frozenset[Role] | None) -> Iterable[UUID]:
         yield person.id
         for membership in person.memberships:
-            if membership.role is Role.ADMIN:
+            if membership.role is Role.ADMIN or (roles is not None and membership.role not in roles):
                 continue
             yield pool(membership.unit_id, membership.role)
             if membership.authorised_processor:

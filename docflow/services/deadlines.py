@@ -14,9 +14,8 @@ from docflow.db.models import Escalation
 from docflow.db.models import Task as TaskRow
 from docflow.domain.deadlines import WorkingCalendar, fire_times
 from docflow.domain.directory import Directory
-from docflow.domain.errors import NotFound
 from docflow.domain.lifecycle import TaskRole
-from docflow.domain.plan import Notice, Plan
+from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Clock, Snapshot, Task
 from docflow.domain.timing import LadderStep
@@ -25,11 +24,12 @@ from docflow.services.payload import allowance_of
 from docflow.services.pictures import Pictures
 from docflow.services.transition import move
 
+# The document is locked and not the clock: a person's move takes them in that order too, and nobody waits in a ring.
 DUE = text(
     """
-SELECT id, document_id FROM clock
-WHERE next_fire_at <= :now AND next_fire_at IS NOT NULL AND stopped_at IS NULL
-ORDER BY next_fire_at LIMIT :most FOR UPDATE SKIP LOCKED
+SELECT c.id, c.document_id FROM clock c JOIN document d ON d.id = c.document_id
+WHERE c.next_fire_at <= :now AND c.next_fire_at IS NOT NULL AND c.stopped_at IS NULL
+ORDER BY c.next_fire_at LIMIT :most FOR NO KEY UPDATE OF d SKIP LOCKED
 """
 )
 
@@ -47,6 +47,10 @@ def escalate_due(session: Session, pictures: Pictures, now: datetime, *, most: i
     return sum(_fire_clock(session, pictures, clock_id, document_id, now) for clock_id, document_id in due)
 
 
+class _NothingDueError(Exception):
+    """The clock was stopped, paused or fired by somebody else since it was claimed."""
+
+
 def _fire_clock(session: Session, pictures: Pictures, clock_id: UUID, document_id: UUID, now: datetime) -> int:
     fired: list[dict[str, Any]] = []
 
@@ -54,9 +58,9 @@ def _fire_clock(session: Session, pictures: Pictures, clock_id: UUID, document_i
         fired.clear()
         plan = Plan(snapshot, snapshot, actor, now, new_id)
         plan.visible_change = False
-        clock = next((c for c in snapshot.clocks if c.id == clock_id), None)
+        clock = next((c for c in snapshot.clocks if c.id == clock_id and c.paused_at is None), None)
         if clock is None or clock.ladder is None:
-            raise NotFound("The clock has stopped meanwhile.")
+            raise _NothingDueError
         ladder = snapshot.configuration.ladder(clock.ladder)
         times = fire_times(ladder, clock.started_at, clock.due_at, plan.calendar, allowance_of(clock))
         for index, at in times:
@@ -66,11 +70,13 @@ def _fire_clock(session: Session, pictures: Pictures, clock_id: UUID, document_i
         plan.data |= {"clock": str(clock_id), "policy": clock.policy, "due": clock.due_at.isoformat()}
         plan.data["steps"] = [{k: str(v) for k, v in f.items() if k in ("step", "action", "due_at")} for f in fired]
         _mark(session, clock, [f["step"] for f in fired], min(later, default=None))
+        if not fired:
+            raise _NothingDueError
         return plan
 
     try:
         move(session, pictures, document_id, "escalate", Asked(now, "clock"), planner)
-    except NotFound:
+    except _NothingDueError:
         return 0
     for row in fired:
         _mark_task(session, row)
@@ -95,9 +101,8 @@ def _fire_step(plan: Plan, clock: Clock, index: int, step: LadderStep, at: datet
     if step.do == "mark_overdue":
         _mark_overdue(plan, clock)
     else:
-        told = _whom(plan, str(step.whom), task)
-        for user_id in told:
-            plan.notices.append(Notice(user_id, f"deadline_{step.do}", f"clock:{clock.id}:{index}"))
+        whom = _whom(plan, str(step.whom), task)
+        told = [u for u in whom if plan.notify(u, f"deadline_{step.do}", f"clock:{clock.id}:{index}")]
     return {
         "id": new_id(),
         "clock_id": clock.id,
@@ -129,7 +134,7 @@ def _whom(plan: Plan, whom: str, task: Task | None) -> list[UUID]:
         found = _assignees(directory, rows)
         if whom == "unit_head":
             found = _heads(directory, found)
-    return list(dict.fromkeys(_present(directory, u, plan.now) for u in found))
+    return list(dict.fromkeys(_present(plan, u) for u in found))
 
 
 def _assignees(directory: Directory, rows: list[Task]) -> list[UUID]:
@@ -138,7 +143,7 @@ def _assignees(directory: Directory, rows: list[Task]) -> list[UUID]:
         if row.user_id is not None:
             found.append(row.user_id)
         elif row.unit_id is not None and row.pool_role is not None:
-            found += [p.id for p in directory.holders(row.pool_role, row.unit_id)]
+            found += [p.id for p in directory.reached(row.pool_role, row.unit_id)]
     return found
 
 
@@ -147,9 +152,9 @@ def _heads(directory: Directory, people: list[UUID]) -> list[UUID]:
     return [p.id for unit in units if unit for p in directory.holders(Role.UNIT_HEAD, unit)]
 
 
-def _present(directory: Directory, user_id: UUID, now: datetime) -> UUID:
-    substitute = directory.substitute_of(user_id, now)
-    return substitute.id if substitute else user_id
+def _present(plan: Plan, user_id: UUID) -> UUID:
+    substitute = plan.actor.directory.substitute_of(user_id, plan.now)
+    return substitute.id if substitute and plan.may_read(substitute) else user_id
 
 
 def explain(snapshot: Snapshot, now: datetime) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from docflow.domain.directory import Directory, Person
 from docflow.domain.errors import Forbidden, IdempotencyMismatch, NotFound, StaleVersion, Unavailable
 from docflow.domain.lifecycle import Action
 from docflow.domain.plan import NewFile, Plan, TakenNumber
+from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.payload import answer_of, payload_of
@@ -122,11 +123,12 @@ def sees(directory: Directory, actor: Actor, context: Context) -> bool:
     person = actor.person
     if person is None:
         return True
-    if context.row["secrecy"] > person.clearance:
+    secrecy = context.row["secrecy"]
+    if secrecy > person.clearance:
         return False
     through = directory.principals(person)
-    if actor.acting_for is not None:
-        through |= directory.principals(actor.acting_for)
+    if actor.acting_for is not None and secrecy <= actor.acting_for.clearance:
+        through |= directory.principals(actor.acting_for, actor.roles)
     return not through.isdisjoint(context.readers)
 
 
@@ -143,11 +145,17 @@ def actor_of(directory: Directory, asked: Asked) -> Actor:
     return Actor(person, absent, asked.source, directory, roles)
 
 
-def _absent(directory: Directory, person: Person, asked: Asked) -> tuple[Person, Any]:
-    for absent, substitution in directory.standing_in(person, asked.now):
-        if asked.acting_for in (absent.username, str(absent.id)):
-            return absent, substitution.roles or None
-    raise Forbidden(f"No substitution lets you act for '{asked.acting_for}' now. Ask for one to be entered.")
+def _absent(directory: Directory, person: Person, asked: Asked) -> tuple[Person, frozenset[Role] | None]:
+    """The absent person, and the roles it is limited to: those of all their substitutions together."""
+    found = [(p, s.roles) for p, s in directory.standing_in(person, asked.now) if asked.acting_for in _names(p)]
+    if not found:
+        raise Forbidden(f"No substitution lets you act for '{asked.acting_for}' now. Ask for one to be entered.")
+    limits = [roles for _, roles in found]
+    return found[0][0], frozenset().union(*limits) if all(limits) else None
+
+
+def _names(person: Person) -> tuple[str, str]:
+    return person.username, str(person.id)
 
 
 def first_answer(first: Any, asked: Asked) -> dict[str, Any]:
