@@ -17,10 +17,11 @@ from docflow.domain.audit import GENESIS
 from docflow.domain.commands import Command, Recipient, clean_text
 from docflow.domain.configuration import Configuration
 from docflow.domain.directory import Directory, pool, unit_principal
-from docflow.domain.errors import Forbidden, IllegalTransition, Invalid
+from docflow.domain.errors import Forbidden, IllegalTransition, Invalid, NotFound
 from docflow.domain.lifecycle import OPEN
 from docflow.domain.plan import NewFile, Plan
 from docflow.domain.roles import Role
+from docflow.domain.routes import Route
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.domain.timing import Urgency
 from docflow.services.asked import Asked
@@ -88,7 +89,7 @@ def create(
 ) -> Moved:
     """A new document at the start of its route, with its files and its first history row.
 
-    Raises Forbidden, Invalid, NotFound. A duplicate is warned of in the answer, not refused.
+    Raises Forbidden, Invalid. A duplicate is warned of in the answer, not refused.
     ``rule`` is what a mail rule named: handlers and deadline for the assign stage.
     """
     known = first_answer(session, asked)
@@ -132,10 +133,10 @@ def _row(
     trusted: bool,
     rule: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    route = configuration.route(new.route or new.direction)
+    route = _known_route(configuration, new.route or new.direction)
     if route.direction != new.direction:
         raise Invalid(f"Route '{route.route}' is for {route.direction} documents.", field="route")
-    configuration.document_type(new.document_type)
+    _known_type(configuration, new.document_type)
     twin = find_duplicate(session, new.number_symbol, new.issuer)
     details = {name: getattr(new, name) for name in DETAILS if getattr(new, name) not in (None, "")}
     return {
@@ -185,6 +186,20 @@ def _row(
         "pinned_file_id": None,
         "signed_file_id": None,
     }
+
+
+def _known_route(configuration: Configuration, name: str) -> Route:
+    try:
+        return configuration.route(name)
+    except NotFound as error:
+        raise Invalid(error.message, field="route") from error
+
+
+def _known_type(configuration: Configuration, type_id: str) -> None:
+    try:
+        configuration.document_type(type_id)
+    except NotFound as error:
+        raise Invalid(error.message, field="document_type") from error
 
 
 def _owner(directory: Directory, actor: Actor, new: NewDocument) -> UUID:
@@ -268,13 +283,16 @@ def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, 
     changes = patch.model_dump(exclude_unset=True)
     if not changes:
         raise Invalid("Nothing to change was given.")
+    for name, value in changes.items():
+        if value is None and name != "document_date":
+            raise Invalid(f"'{name}' cannot be emptied with null. Give a value, or leave it out.", field=name)
 
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         if snapshot.state not in OPEN or snapshot.signed_file_id is not None:
             raise IllegalTransition(snapshot.state.value, "edit", [], "What was signed or has ended stays as it is.")
         _require_may_mend(snapshot, actor)
         if patch.document_type is not None:
-            snapshot.configuration.document_type(patch.document_type)
+            _known_type(snapshot.configuration, patch.document_type)
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
         if patch.urgency is not None:
             plan.set(urgency=patch.urgency.value)

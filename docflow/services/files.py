@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
-from docflow.db.models import Blob, DocumentFile
+from docflow.db.models import Blob, Document, DocumentFile
 from docflow.domain.commands import Attach, Nothing
 from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.lifecycle import Action
@@ -26,8 +26,10 @@ def record_blob(session: Session, stored: StoredObject, now: datetime) -> None:
 
 
 def next_version(session: Session, document_id: UUID, kind: str) -> int:
+    """Those who bring a version of the same kind take turns from here to the commit."""
     if kind == "attachment":
         return 1
+    session.execute(select(Document.id).where(Document.id == document_id).with_for_update())
     where = (DocumentFile.document_id == document_id) & (DocumentFile.kind == kind)
     return (session.scalar(select(func.max(DocumentFile.version_no)).where(where)) or 0) + 1
 

@@ -1,0 +1,74 @@
+"""The HTTP API, put together from its parts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from anyio import to_thread
+from fastapi import FastAPI
+
+from docflow.api import (
+    actions,
+    audit,
+    documents,
+    errors,
+    files,
+    health,
+    inbox,
+    intake,
+    openapi,
+    parts,
+    people,
+    registers,
+    signing_in,
+)
+from docflow.api.metrics import Metrics
+from docflow.api.middleware import Observed
+from docflow.bootstrap import Container
+
+ROUTERS = (
+    actions.router,
+    signing_in.router,
+    documents.router,
+    files.router,
+    parts.router,
+    inbox.router,
+    registers.router,
+    people.router,
+    intake.router,
+    audit.router,
+    health.router,
+)
+ABOUT = "Official correspondence: registered, assigned, reviewed, signed, dispatched, and provable."
+
+
+def create_app(container: Container) -> FastAPI:
+    """The application on parts that are ready; whoever made ``container`` closes it."""
+    app = FastAPI(
+        title="docflow",
+        version=version("docflow"),
+        description=ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(container),
+    )
+    app.state.container = container
+    app.state.metrics = Metrics(container.sessions)
+    for router in ROUTERS:
+        app.include_router(router)
+    errors.install(app)
+    openapi.install(app)
+    app.add_middleware(Observed, metrics=app.state.metrics)
+    return app
+
+
+def _lifespan(container: Container) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # More threads than connections would only wait for each other in the pool (docs/style.md).
+        to_thread.current_default_thread_limiter().total_tokens = container.settings.database_pool
+        yield
+
+    return lifespan

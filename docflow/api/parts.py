@@ -1,0 +1,137 @@
+"""The parts of a document: history, deadlines, tasks, deliveries, signatures."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from docflow.api import openapi
+from docflow.api.asking import WRITE, Call, Calling, answer, find, once, reading_as
+from docflow.api.bodies import json_bytes, parse
+from docflow.api.paging import Cursor, Limit, Pages, page
+from docflow.api.representations import delivery_json, file_json, history_json, is_overdue, task_json, utc, when
+from docflow.db.models import Document, DocumentFile
+from docflow.db.queries.documents import beside, deliveries_of, tasks_of
+from docflow.db.queries.history import history_of
+from docflow.domain.commands import Nothing
+from docflow.services.asked import Asked
+from docflow.services.deadlines import explain
+from docflow.services.dispatch import decide_delivery
+from docflow.services.transition import picture, read
+
+router = APIRouter(prefix="/api/v1/documents/{document_id}", tags=["parts of a document"])
+
+
+@router.get("/history", responses=openapi.problems(403, 404, 422))
+def get_history(call: Calling, document_id: UUID, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """Oldest first. `prev_hash` and `hash` chain the rows."""
+    pages = Pages(call.container.settings, "history", str(document_id))
+    with call.container.sessions.begin() as session:
+        find(session, call.reader(session), document_id)
+        after = pages.read(cursor) or [0]
+        rows = history_of(session, document_id, after=int(after[0]), limit=limit + 1)
+        items = [history_json(r) for r in rows[:limit]]
+    following = pages.write([items[-1]["seq"]]) if len(rows) > limit else None
+    return answer(page(items, following))
+
+
+@router.get("/deadlines", responses=openapi.problems(403, 404))
+def get_deadlines(call: Calling, document_id: UUID) -> Response:
+    """What every running clock stands at, and why."""
+    with call.container.sessions.begin() as session:
+        reader = call.reader(session)
+        seen = find(session, reader, document_id)
+        asked = reading_as(reader, seen)
+        context = read(session, document_id, asked)
+        snapshot, _ = picture(session, call.container.pictures, context, asked)
+        document = seen.document
+        body = {
+            "document_id": str(document_id),
+            "due_at": when(document.due_at),
+            "overdue": is_overdue(document, call.now),
+            "held": document.held_at is not None,
+            "zone": snapshot.configuration.calendar.zone,
+            "items": explain(snapshot, call.now),
+        }
+    return answer(body, version=seen.document.version)
+
+
+@router.get("/tasks", responses=openapi.problems(403, 404))
+def get_tasks(call: Calling, document_id: UUID) -> Response:
+    """Who has, and had, what to do; oldest first."""
+    with call.container.sessions.begin() as session:
+        reader = call.reader(session)
+        seen = find(session, reader, document_id)
+        items = [task_json(t, reader.directory, call.now) for t in tasks_of(session, document_id)]
+    return answer(page(items, None), version=seen.document.version)
+
+
+@router.get("/deliveries", responses=openapi.problems(403, 404))
+def get_deliveries(call: Calling, document_id: UUID) -> Response:
+    """One row a recipient."""
+    with call.container.sessions.begin() as session:
+        seen = find(session, call.reader(session), document_id)
+        items = [delivery_json(d) for d in deliveries_of(session, document_id)]
+    return answer(page(items, None), version=seen.document.version)
+
+
+DECIDED = openapi.change(openapi.json_body(Nothing, {"nothing to say": {}}, required=False), match=True)
+REFUSED = openapi.problems(400, 403, 404, 409, 412, 413, 422)
+
+
+@router.post("/deliveries/{delivery_id}/retry", responses=REFUSED, openapi_extra=DECIDED)
+def retry_delivery(
+    call: Calling, document_id: UUID, delivery_id: UUID, raw: Annotated[bytes, Depends(json_bytes)]
+) -> Response:
+    """Send a failed delivery again."""
+    return _decide(call, document_id, delivery_id, raw, again=True)
+
+
+@router.post("/deliveries/{delivery_id}/give-up", responses=REFUSED, openapi_extra=DECIDED)
+def give_up_delivery(
+    call: Calling, document_id: UUID, delivery_id: UUID, raw: Annotated[bytes, Depends(json_bytes)]
+) -> Response:
+    """Give a failed delivery up; with the last one the document closes."""
+    return _decide(call, document_id, delivery_id, raw, again=False)
+
+
+def _decide(call: Call, document_id: UUID, delivery_id: UUID, raw: bytes, *, again: bool) -> Response:
+    pictures = call.container.pictures
+    with call.container.sessions.begin() as session:
+        identity = call.identify(session, WRITE)
+        command = parse(Nothing, raw)
+        reader = call.reader_as(session, identity, command)
+        find(session, reader, document_id)
+
+        def make(asked: Asked) -> dict[str, Any]:
+            return utc(decide_delivery(session, pictures, document_id, delivery_id, again=again, asked=asked).answer)
+
+        body, repeated = once(session, reader.asked, make)
+    call.container.waker.wake()
+    return answer(body, version=body["version"], repeated=repeated)
+
+
+@router.get("/signatures", responses=openapi.problems(403, 404))
+def get_signatures(call: Calling, document_id: UUID) -> Response:
+    """Every signature in the document's PDF files, verified now."""
+    with call.container.sessions.begin() as session:
+        seen = find(session, call.reader(session), document_id)
+        files = beside(session, [document_id]).files.get(document_id, [])
+    wanted = [f for f in files if f.media_type == "application/pdf" and _counts(seen.document, f)]
+    items = [
+        {"file": file_json(seen.document, f), "signatures": [asdict(r) for r in _verified(call, f)]} for f in wanted
+    ]
+    return answer(page(items, None), version=seen.document.version)
+
+
+def _counts(document: Document, file: DocumentFile) -> bool:
+    """Main file, answer, what was approved and what was signed; attachments carry no signatures of the document."""
+    standing = (document.main_file_id, document.answer_file_id, document.pinned_file_id, document.signed_file_id)
+    return file.id in standing or file.origin == "signature"
+
+
+def _verified(call: Call, file: DocumentFile) -> list[Any]:
+    with call.container.store.fetch(file.sha256) as path:
+        return call.container.signer.verify(path)

@@ -1,0 +1,302 @@
+"""How things look from outside: one function a thing, instants as ISO 8601 in UTC."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from docflow.db.models import Delivery, Document, DocumentFile, History, Intake, Notification, Substitution, Task
+from docflow.db.queries.documents import Beside
+from docflow.db.queries.people import Account
+from docflow.domain.audit import instant
+from docflow.domain.directory import Directory, Person, Unit
+from docflow.domain.lifecycle import ENDS
+
+Json = dict[str, Any]
+ROOT = "/api/v1"
+
+
+def when(at: datetime | None) -> str | None:
+    return None if at is None else instant(at)
+
+
+def day(value: date | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def utc(answer: Json) -> Json:
+    """The instants of a move's answer, whatever zone the rule that found them computed in."""
+    for name in ("due_at", "ended_at"):
+        if answer.get(name):
+            answer[name] = instant(datetime.fromisoformat(answer[name]))
+    return answer
+
+
+def person_json(person: Person | None, user_id: UUID | None = None) -> Json | None:
+    if person is not None:
+        return {"id": str(person.id), "username": person.username, "full_name": person.full_name}
+    return {"id": str(user_id)} if user_id else None
+
+
+def someone(directory: Directory, user_id: UUID | None) -> Json | None:
+    return person_json(directory.people.get(user_id) if user_id else None, user_id)
+
+
+def unit_json(unit: Unit | None, unit_id: UUID | None = None) -> Json | None:
+    if unit is not None:
+        return {"id": str(unit.id), "code": unit.code, "name": unit.name}
+    return {"id": str(unit_id)} if unit_id else None
+
+
+def some_unit(directory: Directory, unit_id: UUID | None) -> Json | None:
+    return unit_json(directory.units.get(unit_id) if unit_id else None, unit_id)
+
+
+def is_overdue(document: Document, now: datetime) -> bool:
+    """``docflow.db.queries.documents.overdue_at``, on a row in hand."""
+    if document.ended_at is not None or document.due_at is None:
+        return False
+    return document.due_at < (document.held_at or now)
+
+
+COPIED = (
+    "version",
+    "seq",
+    "direction",
+    "route",
+    "config_version",
+    "state",
+    "step",
+    "round",
+    "subject",
+    "document_type",
+    "urgency",
+    "secrecy",
+    "issuer",
+    "issuer_address",
+    "number_symbol",
+    "book",
+    "book_year",
+    "number",
+    "notation",
+    "answer_required",
+    "trusted",
+    "recipients",
+    "details",
+)
+INSTANTS = ("registered_at", "due_at", "created_at", "updated_at", "ended_at", "dispatched_at")
+
+
+def document_json(
+    document: Document, beside: Beside, directory: Directory, now: datetime, prefect_url: str = ""
+) -> Json:
+    return {
+        "id": str(document.id),
+        **{name: getattr(document, name) for name in COPIED},
+        **{name: when(getattr(document, name)) for name in INSTANTS},
+        "document_date": day(document.document_date),
+        "held": document.held_at is not None,
+        "overdue": is_overdue(document, now),
+        "created_by": someone(directory, document.created_by),
+        "owner_unit": some_unit(directory, document.owner_unit_id),
+        "duplicate_of": str(document.duplicate_of) if document.duplicate_of else None,
+        "files": [file_json(document, f) for f in beside.files.get(document.id, ())],
+        "flow_run": run_json(beside.runs.get(document.id), prefect_url),
+        "links": links(document.id),
+    }
+
+
+def links(document_id: UUID) -> Json:
+    own = f"{ROOT}/documents/{document_id}"
+    parts = ("actions", "history", "deadlines", "tasks", "deliveries", "signatures", "files")
+    return {"self": own} | {part: f"{own}/{part}" for part in parts}
+
+
+def run_json(run_id: UUID | None, prefect_url: str) -> Json | None:
+    """Where Prefect shows the document's way; ``prefect_url`` is its API's address."""
+    if run_id is None:
+        return None
+    page = prefect_url.rstrip("/").removesuffix("/api")
+    return {"id": str(run_id), "url": f"{page}/runs/flow-run/{run_id}" if page else None}
+
+
+def file_json(document: Document, file: DocumentFile) -> Json:
+    current = (document.main_file_id, document.answer_file_id, document.signed_file_id)
+    own = f"{ROOT}/documents/{document.id}/files/{file.id}"
+    return {
+        "id": str(file.id),
+        "kind": file.kind,
+        "version_no": file.version_no,
+        "name": file.name,
+        "media_type": file.media_type,
+        "size": file.size,
+        "sha256": file.sha256,
+        "origin": file.origin,
+        "derived_from": str(file.derived_from) if file.derived_from else None,
+        "current": file.kind == "attachment" or file.id in current,
+        "created_at": when(file.created_at),
+        "links": {"self": own} | {kind: f"{own}?rendition={kind}" for kind in ("text", "preview", "thumbnail")},
+    }
+
+
+def task_json(task: Task, directory: Directory, now: datetime) -> Json:
+    late = task.closed_at is None and task.due_at is not None and task.due_at < now
+    return {
+        "id": str(task.id),
+        "document_id": str(task.document_id),
+        "parent_id": str(task.parent_id) if task.parent_id else None,
+        "role": task.role,
+        "state": task.state,
+        "user": someone(directory, task.user_id),
+        "unit": some_unit(directory, task.unit_id),
+        "pool_role": task.pool_role,
+        "claimed": task.claimed,
+        "step": task.step,
+        "round": task.round,
+        "assigned_by": someone(directory, task.assigned_by),
+        "directive": task.directive,
+        "due_at": when(task.due_at),
+        "overdue": late,
+        "opened_at": when(task.opened_at),
+        "closed_at": when(task.closed_at),
+        "closed_by": someone(directory, task.closed_by),
+        "outcome": task.outcome,
+    }
+
+
+def inbox_json(task: Task, document: Document, acting_for: Person | None, directory: Directory, now: datetime) -> Json:
+    return {
+        "task": task_json(task, directory, now) | {"overdue": held_or_late(task, document, now)},
+        "document": brief_json(document, now),
+        "acting_for": person_json(acting_for),
+    }
+
+
+def held_or_late(task: Task, document: Document, now: datetime) -> bool:
+    """A document on hold stands still, and so do its tasks."""
+    return task.due_at is not None and task.due_at < (document.held_at or now)
+
+
+def brief_json(document: Document, now: datetime) -> Json:
+    """Enough of a document for a line in a list."""
+    names = ("version", "direction", "state", "step", "subject", "document_type", "urgency", "secrecy", "issuer")
+    more = ("number_symbol", "book", "number", "notation")
+    return {
+        "id": str(document.id),
+        **{name: getattr(document, name) for name in names + more},
+        "due_at": when(document.due_at),
+        "held": document.held_at is not None,
+        "overdue": is_overdue(document, now),
+        "ended": document.state in ENDS,
+        "links": {"self": f"{ROOT}/documents/{document.id}"},
+    }
+
+
+def delivery_json(delivery: Delivery) -> Json:
+    names = ("kind", "recipient", "address", "channel", "state", "message_id", "attempts", "last_error", "answer")
+    return {
+        "id": str(delivery.id),
+        **{name: getattr(delivery, name) for name in names},
+        "file_id": str(delivery.file_id) if delivery.file_id else None,
+        "next_attempt_at": when(delivery.next_attempt_at) if delivery.state == "queued" else None,
+        "created_at": when(delivery.created_at),
+        "settled_at": when(delivery.settled_at),
+    }
+
+
+def history_json(row: History) -> Json:
+    """All that the hash is taken over, in the form it is taken over (``docflow.domain.audit.canonical``)."""
+    return {
+        "document_id": str(row.document_id),
+        "seq": row.seq,
+        "at": when(row.at),
+        "actor_id": str(row.actor_id) if row.actor_id else None,
+        "actor": row.actor,
+        "acting_for_id": str(row.acting_for_id) if row.acting_for_id else None,
+        "acting_for": row.acting_for,
+        "source": row.source,
+        "action": row.action,
+        "from": row.state_from,
+        "to": row.state_to,
+        "data": row.data,
+        "run_id": row.run_id,
+        "request_id": row.request_id,
+        "prev_hash": row.prev_hash,
+        "hash": row.hash,
+    }
+
+
+def account_json(account: Account, *, in_full: bool) -> Json:
+    """Clearance and locks are for the administrator and the person themselves."""
+    user = account.user
+    own: Mapping[str, Any] = {"clearance": user.clearance, "created_at": when(user.created_at)} if in_full else {}
+    return {
+        "id": str(user.id),
+        "username": user.username,
+        "full_name": user.full_name,
+        "email": user.email,
+        "active": user.active,
+        "memberships": [
+            {
+                "unit": {"id": str(unit.id), "code": unit.code, "name": unit.name},
+                "role": m.role,
+                "position": m.position,
+                "authorised_processor": m.authorised_processor,
+            }
+            for m, unit in account.memberships
+        ],
+        **own,
+    }
+
+
+def substitution_json(row: Substitution, directory: Directory, now: datetime) -> Json:
+    until = row.ended_at or row.ends_at
+    return {
+        "id": str(row.id),
+        "absent": someone(directory, row.absent_id),
+        "substitute": someone(directory, row.substitute_id),
+        "starts_at": when(row.starts_at),
+        "ends_at": when(row.ends_at),
+        "ended_at": when(row.ended_at),
+        "active": row.starts_at <= now < until,
+        "roles": row.roles,
+        "reason": row.reason,
+        "created_by": someone(directory, row.created_by),
+        "created_at": when(row.created_at),
+    }
+
+
+def notification_json(row: Notification, document: Document) -> Json:
+    """A secret document's subject stands in no notification (domain.md §3)."""
+    return {
+        "id": str(row.id),
+        "kind": row.kind,
+        "document": {
+            "id": str(document.id),
+            "state": document.state,
+            "number": document.number,
+            "notation": document.notation,
+            "subject": document.subject if document.secrecy == 0 else None,
+            "links": {"self": f"{ROOT}/documents/{document.id}"},
+        },
+        "created_at": when(row.created_at),
+        "read_at": when(row.read_at),
+    }
+
+
+def intake_json(row: Intake, *, readable: bool) -> Json:
+    """Where the document is not the reader's to see, neither is what the mail said."""
+    told = readable or row.document_id is None
+    return {
+        "id": str(row.id),
+        "channel": row.channel,
+        "state": row.state,
+        "reason": row.reason,
+        "message_id": row.message_id if told else None,
+        "sender": row.sender if told else None,
+        "subject": row.subject if told else None,
+        "document_id": str(row.document_id) if row.document_id and told else None,
+        "repeats": row.repeats,
+        "defects": row.defects if told else [],
+        "received_at": when(row.received_at),
+    }
