@@ -102,7 +102,7 @@ class House:
     def _whole_environment(self) -> dict[str, str]:
         """No ``PREFECT_`` setting of the caller: it could point the worker at another server."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        return inherited | self.environment | {"PREFECT_HOME": str(self.data_dir / "prefect" / "client")}
+        return inherited | self.environment
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -1,0 +1,106 @@
+"""Whether database, object store, mail and history tell the same story."""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import groupby
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from docflow.adapters.mail.sink import MailSink
+from docflow.bootstrap import Container
+from docflow.db.models import Blob, Delivery, Document, DocumentFile, Outbox, RegisterCounter, RegisterEntry
+from docflow.domain.errors import DocflowError
+from docflow.services import audit
+
+Proof = tuple[str, list[str]]
+"""What was looked at, and what does not agree."""
+
+
+def proofs(container: Container, sink: MailSink) -> Iterator[Proof]:
+    engine = container.engine.execution_options(isolation_level="REPEATABLE READ")
+    with Session(engine) as session:
+        yield history(session)
+        yield files(session, container)
+        yield mails(session, sink)
+        yield numbers(session)
+        yield left_undone(session)
+
+
+def history(session: Session) -> Proof:
+    found = audit.verify(session)
+    return f"history: {found.rows} rows in {found.documents} chains, replayed to what is stored", found.problems
+
+
+def files(session: Session, container: Container) -> Proof:
+    """Every stored byte is read again; each file row names a blob, so the blobs are all there is."""
+    blobs = session.execute(select(Blob.sha256, Blob.size)).all()
+    wrong = [problem for sha256, size in blobs for problem in _unreadable(container, sha256, size)]
+    rows = session.execute(
+        select(DocumentFile.id, DocumentFile.size, Blob.size).join(Blob, Blob.sha256 == DocumentFile.sha256)
+    )
+    total = 0
+    for file_id, told, stored in rows:
+        total += 1
+        if told != stored:
+            wrong.append(f"file {file_id} is said to have {told} bytes, its blob has {stored}")
+    return f"files: {total} files, {len(blobs)} blobs read again, hashes and sizes right", wrong
+
+
+def _unreadable(container: Container, sha256: str, size: int) -> Iterator[str]:
+    digest, seen = hashlib.sha256(), 0
+    try:
+        for piece in container.store.open(sha256):
+            digest.update(piece)
+            seen += len(piece)
+    except DocflowError as error:
+        yield f"blob {sha256}: {error.message}"
+        return
+    if (digest.hexdigest(), seen) != (sha256, size):
+        yield f"blob {sha256}: {seen} bytes with hash {digest.hexdigest()} came back instead of {size}"
+
+
+def mails(session: Session, sink: MailSink) -> Proof:
+    """What left is what the recipients' server holds, by Message-ID."""
+    sent = (Delivery.channel == "email") & Delivery.state.in_(("sent", "delivered", "read"))
+    told = set(session.scalars(select(Delivery.message_id).where(sent)))
+    messages = [str(mail.message()["Message-ID"]).strip() for mail in sink.messages()]
+    held = set(messages)
+    wrong = [f"delivery {m} is said to be sent, but no such mail arrived" for m in sorted(told - held)]
+    wrong += [f"mail {m} arrived, but no delivery says so" for m in sorted(held - told)]
+    repeated = f", {len(messages) - len(held)} repeated" if len(messages) > len(held) else ""
+    return f"mail: {len(told)} deliveries sent, {len(messages)} mails arrived{repeated}", wrong
+
+
+def numbers(session: Session) -> Proof:
+    """Each series runs from 1 to its counter, and each number is its document's."""
+    wrong: list[str] = []
+    counters = {(c.series, c.year): c.last_number for c in session.scalars(select(RegisterCounter))}
+    query = (
+        select(RegisterEntry.series, RegisterEntry.year, RegisterEntry.number, Document.id, Document.number)
+        .join(Document, Document.id == RegisterEntry.document_id)
+        .order_by(RegisterEntry.series, RegisterEntry.year, RegisterEntry.number)
+    )
+    total = 0
+    for (series, year), rows in groupby(session.execute(query), key=lambda row: (row[0], row[1])):
+        entries = list(rows)
+        total += len(entries)
+        last = counters.pop((series, year), 0)
+        if [entry[2] for entry in entries] != list(range(1, last + 1)):
+            wrong.append(f"series {series} of {year} does not run from 1 to {last} without a gap")
+        wrong += [f"document {e[3]} has number {e[4]}, its book says {e[2]}" for e in entries if e[2] != e[4]]
+    wrong += [f"series {series} of {year} counts {last} without an entry" for (series, year), last in counters.items()]
+    return f"registers: {total} numbers, without a gap", wrong
+
+
+DEAD = text("SELECT topic, document_id, last_error FROM outbox WHERE dead_at IS NOT NULL")
+
+
+def left_undone(session: Session) -> Proof:
+    wrong = [f"event {topic} of {document}: {error}" for topic, document, error in session.execute(DEAD)]
+    failed = select(Delivery.document_id, Delivery.last_error).where(Delivery.state == "failed")
+    wrong += [f"delivery of {document} failed: {error}" for document, error in session.execute(failed)]
+    waiting = len(session.scalars(select(Outbox.id).where(Outbox.topic == "advance")).all())
+    if waiting:
+        wrong.append(f"{waiting} documents wait for the worker")
+    return "queues: nothing failed, nothing left", wrong
