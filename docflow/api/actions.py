@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from docflow.api import openapi
-from docflow.api.asking import READ, WRITE, Call, Calling, Reader, answer, find
+from docflow.api.asking import WRITE, Call, Calling, Reader, answer, find
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.representations import person_json, utc
 from docflow.bootstrap import Container
 from docflow.domain.commands import COMMANDS, Attach, Command, Register, Sign, WithReason
 from docflow.domain.decide import allowed
+from docflow.domain.errors import NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services import sign
@@ -130,24 +131,28 @@ def _sign(call: Call, document_id: UUID, raw: bytes) -> Moved:
 def get_actions(call: Calling, document_id: UUID) -> Response:
     """What I may do now, and what I may do for those I stand in for (send X-Acting-For with it)."""
     with call.container.sessions.begin() as session:
-        reader = call.reader(session, READ)
+        reader = call.reader(session)
         seen = find(session, reader, document_id)
         items: list[dict[str, Any]] = []
-        for asked in _as_whom(reader):
-            items += _possible(session, call, document_id, asked)
+        for acting_for in _as_whom(reader):
+            items += _possible(session, call, document_id, reader, acting_for)
     return answer({"items": items, "version": seen.document.version}, version=seen.document.version)
 
 
 def _as_whom(reader: Reader) -> list[str | None]:
     if reader.asked.acting_for is not None:
         return [reader.asked.acting_for]
-    return [None, *(str(person.id) for person, _ in reader.sight.absent)]
+    return [None, *(str(person.id) for person in reader.sight.absent)]
 
 
-def _possible(session: Session, call: Call, document_id: UUID, acting_for: str | None) -> list[dict[str, Any]]:
-    identity = call.identify(session, READ)
-    asked = Asked(call.now, "api", identity.user_id, acting_for)
-    snapshot, actor = picture(session, call.container.pictures, read(session, document_id, asked), asked)
+def _possible(
+    session: Session, call: Call, document_id: UUID, reader: Reader, acting_for: str | None
+) -> list[dict[str, Any]]:
+    asked = Asked(call.now, "api", reader.person.id, acting_for)
+    try:
+        snapshot, actor = picture(session, call.container.pictures, read(session, document_id, asked), asked)
+    except NotFound:  # seen through somebody else only
+        return []
     return [_action_json(document_id, snapshot, actor, a) for a in allowed(snapshot, actor)]
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -204,5 +205,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ValidationError, on_pydantic)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(OperationalError, on_database)
+    app.add_exception_handler(psycopg.OperationalError, on_database)
+    app.add_exception_handler(psycopg.IntegrityError, on_conflict)
     app.add_exception_handler(PoolTimeout, on_database)
     app.add_exception_handler(IntegrityError, on_conflict)

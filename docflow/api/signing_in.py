@@ -15,6 +15,7 @@ from docflow.api.bodies import JSON_LIMIT, check_length, json_bytes, limited, me
 from docflow.api.errors import validation_failed
 from docflow.api.representations import account_json, person_json, substitution_json, unit_json, when
 from docflow.db.queries.people import account, substitutions
+from docflow.db.queries.visible import stands_in_for
 from docflow.domain.commands import Command, clean_text
 from docflow.domain.errors import Forbidden, Unauthenticated
 from docflow.services.asked import Asked
@@ -89,7 +90,7 @@ def me(call: Calling) -> Response:
             "roles": sorted({m.role.value for m in person.memberships}),
             "unit": unit_json(directory.units.get(person.unit_id)) if person.unit_id else None,
             "scopes": sorted(identity.scopes),
-            "acting_for": [person_json(p) for p, _ in directory.standing_in(person, call.now)],
+            "acting_for": [person_json(p) for p, _ in stands_in_for(directory, person, call.now)],
             "substitutions": [substitution_json(r, directory, call.now) for r in rows],
         }
     return answer(body)

@@ -26,8 +26,8 @@ from sqlalchemy.sql.selectable import LateralFromClause
 
 from docflow.db.models import Document, Notification, Task
 from docflow.db.queries.documents import follows
-from docflow.db.queries.visible import Sight, visible
-from docflow.domain.directory import Directory, Person, Substitution
+from docflow.db.queries.visible import Sight, stands_in_for, visible
+from docflow.domain.directory import Directory, Person
 from docflow.domain.roles import Role
 
 
@@ -43,18 +43,18 @@ class Source:
 def sources_of(directory: Directory, person: Person, now: datetime) -> dict[Source, Person | None]:
     """Each source once, with the absent person it comes from; one's own stand before those."""
     found: dict[Source, Person | None] = dict.fromkeys(_sources(person, None))
-    for absent, substitution in directory.standing_in(person, now):
-        for source in _sources(absent, substitution):
+    for absent, roles in stands_in_for(directory, person, now):
+        for source in _sources(absent, roles):
             found.setdefault(source, absent)
     return found
 
 
-def _sources(person: Person, substitution: Substitution | None) -> list[Source]:
-    roles = substitution.roles if substitution else frozenset[Role]()
+def _sources(person: Person, roles: frozenset[Role] | None) -> list[Source]:
     found = [Source(person.id, None, None)]
     for m in person.memberships:
-        if not roles or m.role in roles:
-            found.append(Source(None, m.unit_id, m.role.value))
+        if roles is not None and m.role not in roles:
+            continue
+        found.append(Source(None, m.unit_id, m.role.value))
         if m.authorised_processor:
             found.append(Source(None, m.unit_id, Role.UNIT_HEAD.value))
     return found

@@ -1,52 +1,77 @@
 """The one predicate that decides who sees a document (design §9), as set-based SQL.
 
 A person reads what one of their principals takes part in (``Directory.principals``: themselves, their roles in units,
-the units they head or supervise), and what those they stand in for read, up to their own clearance.
+the units they head or supervise), and what those they stand in for read, within the roles handed on to them; never
+above their own clearance, nor above that of the absent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, cast, exists, func, literal, select, true
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Uuid, and_, cast, exists, func, literal, or_, select, true
 from sqlalchemy.orm import Session
 
 from docflow.db.models import Document, Reader
 from docflow.domain.directory import Directory, Person
+from docflow.domain.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is seen through one person: oneself (None), or somebody absent, up to ``clearance``."""
+
+    absent: Person | None
+    principals: frozenset[UUID]
+    clearance: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a person sees through; ``absent`` are those they stand in for now, with their principals."""
+    """All that a person sees through; their own look stands first."""
 
-    clearance: int
-    own: frozenset[UUID]
-    absent: tuple[tuple[Person, frozenset[UUID]], ...] = ()
+    looks: tuple[Look, ...]
 
     @property
-    def principals(self) -> list[UUID]:
-        return list(self.own.union(*(through for _, through in self.absent)))
+    def absent(self) -> list[Person]:
+        return [look.absent for look in self.looks if look.absent is not None]
 
 
 def sight_of(directory: Directory, person: Person, now: datetime) -> Sight:
-    absent = tuple((p, directory.principals(p)) for p, _ in directory.standing_in(person, now))
-    return Sight(person.clearance, directory.principals(person), absent)
+    own = Look(None, directory.principals(person), person.clearance)
+    return Sight((own, *(_look(directory, person, p, roles) for p, roles in stands_in_for(directory, person, now))))
 
 
-def _uuids(ids: Sequence[UUID]) -> ColumnElement[Any]:
+def _look(directory: Directory, person: Person, absent: Person, roles: frozenset[Role] | None) -> Look:
+    return Look(absent, directory.principals(absent, roles), min(person.clearance, absent.clearance))
+
+
+def stands_in_for(directory: Directory, person: Person, now: datetime) -> list[tuple[Person, frozenset[Role] | None]]:
+    """Each absent person once, with the roles that all their substitutions together hand on; None means all."""
+    found: dict[UUID, tuple[Person, frozenset[Role] | None]] = {}
+    for absent, substitution in directory.standing_in(person, now):
+        roles = substitution.roles or None
+        if absent.id in found:
+            earlier = found[absent.id][1]
+            roles = earlier | roles if earlier is not None and roles is not None else None
+        found[absent.id] = (absent, roles)
+    return list(found.values())
+
+
+def uuids(ids: Iterable[UUID | None]) -> ColumnElement[Any]:
     return cast(literal(list(ids), ARRAY(Uuid)), ARRAY(Uuid))
 
 
-def reads_through(principals: Sequence[UUID]) -> ColumnElement[bool]:
-    taking_part = (Reader.document_id == Document.id) & (Reader.principal == func.any(_uuids(principals)))
-    return exists().where(taking_part).correlate(Document)
+def _seen_through(look: Look) -> ColumnElement[bool]:
+    taking_part = (Reader.document_id == Document.id) & (Reader.principal == func.any(uuids(look.principals)))
+    return and_(Document.secrecy <= look.clearance, exists().where(taking_part).correlate(Document))
 
 
 def visible(sight: Sight) -> ColumnElement[bool]:
     """To be put into the WHERE of anything that tells of documents."""
-    return and_(Document.secrecy <= sight.clearance, reads_through(sight.principals))
+    return or_(*(_seen_through(look) for look in sight.looks))
 
 
 def newest_visible(
@@ -56,12 +81,15 @@ def newest_visible(
 
     Ids grow with time, so that the page costs the same however many documents there are.
     """
-    through = func.unnest(_uuids(sight.principals)).table_valued("principal", name="through").render_derived()
+    pairs = [(principal, look.clearance) for look in sight.looks for principal in look.principals]
+    clearances = cast(literal([c for _, c in pairs], ARRAY(Integer)), ARRAY(Integer))
+    unnested = func.unnest(uuids(p for p, _ in pairs), clearances)
+    through = unnested.table_valued("principal", "clearance", name="through").render_derived()
     order = Reader.document_id.desc() if descending else Reader.document_id.asc()
     of_one = (
         select(Reader.document_id)
         .join(Document, Document.id == Reader.document_id)
-        .where(Reader.principal == through.c.principal, Document.secrecy <= sight.clearance, *conditions)
+        .where(Reader.principal == through.c.principal, Document.secrecy <= through.c.clearance, *conditions)
         .order_by(order)
         .limit(limit)
         .correlate(through)
@@ -80,16 +108,10 @@ class Seen:
 
 def find_visible(session: Session, sight: Sight, document_id: UUID) -> Seen | None:
     """One document, or None where it is absent or not to be seen: the two look the same."""
-    query = select(Document, reads_through(list(sight.own))).where(Document.id == document_id, visible(sight))
+    looks = [_seen_through(look) for look in sight.looks]
+    query = select(Document, *looks).where(Document.id == document_id)
     row = session.execute(query, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         return None
-    document, own = row
-    if own:
-        return Seen(document, None)
-    return Seen(document, _through(session, sight, document_id))
-
-
-def _through(session: Session, sight: Sight, document_id: UUID) -> Person | None:
-    readers = set(session.scalars(select(Reader.principal).where(Reader.document_id == document_id)))
-    return next((person for person, principals in sight.absent if not principals.isdisjoint(readers)), None)
+    through = [look for look, sees in zip(sight.looks, row[1:], strict=True) if sees]
+    return Seen(row[0], through[0].absent) if through else None
