@@ -5,17 +5,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ScalarSelect, func, select, text, update
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
-from docflow.db.models import Delivery, Document, DocumentFile
+from docflow.db.models import Delivery, Document, DocumentFile, History
 from docflow.domain.acts.dispatching import DELIVERING
 from docflow.domain.commands import WithReason
 from docflow.domain.decide import decide_settled
+from docflow.domain.directory import Directory
 from docflow.domain.errors import Forbidden, IllegalTransition, NotFound
 from docflow.domain.lifecycle import Action, DeliveryState, State
-from docflow.domain.plan import Plan
+from docflow.domain.plan import Notice, Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
@@ -24,6 +25,8 @@ from docflow.services.transition import Moved, move, perform
 
 LEASE = timedelta(minutes=5)
 MOST_ATTEMPTS = 8
+UNWELCOME = frozenset({DeliveryState.REFUSED, DeliveryState.FAILED})
+"""The ends of a delivery that clerks are told of."""
 
 CLAIM = text(
     """
@@ -53,6 +56,8 @@ class Parcel:
     file_name: str | None
     file_type: str | None
     file_sha256: str | None
+    reason: str = ""
+    """Why it was returned or recalled, as the person who did it wrote."""
 
 
 def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> list[Parcel]:
@@ -60,16 +65,22 @@ def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> li
     if not ids:
         return []
     rows = session.execute(
-        select(Delivery, Document, DocumentFile)
+        select(Delivery, Document, DocumentFile, _reason())
         .join(Document, Document.id == Delivery.document_id)
         .join(DocumentFile, DocumentFile.id == Delivery.file_id, isouter=True)
         .where(Delivery.id.in_(ids))
         .order_by(Delivery.id)
     )
-    return [_parcel(delivery, document, file) for delivery, document, file in rows]
+    return [_parcel(*row) for row in rows]
 
 
-def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None) -> Parcel:
+def _reason() -> ScalarSelect[str | None]:
+    same = (History.document_id == Delivery.document_id) & (History.action == Delivery.kind)
+    newest = select(History.data["reason"].astext).where(same).order_by(History.seq.desc()).limit(1)
+    return newest.correlate(Delivery).scalar_subquery()
+
+
+def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None, reason: str | None) -> Parcel:
     return Parcel(
         id=delivery.id,
         document_id=document.id,
@@ -84,6 +95,7 @@ def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None) -
         file_name=file.name if file else None,
         file_type=file.media_type if file else None,
         file_sha256=file.sha256 if file else None,
+        reason=reason or "",
     )
 
 
@@ -127,9 +139,17 @@ def _record(
             "attempts": parcel.attempts,
             "answer": answer[:500],
         }
+        if state in UNWELCOME:
+            plan.notices += _for_clerks(actor.directory, snapshot, f"delivery_{state}", parcel.id)
         return plan
 
     return move(session, pictures, parcel.document_id, "deliver", asked, planner)
+
+
+def _for_clerks(directory: Directory, snapshot: Snapshot, kind: str, delivery_id: UUID) -> list[Notice]:
+    clerks = directory.holders(Role.CLERK, directory.root.id)
+    key = f"delivery:{delivery_id}:{snapshot.seq}"
+    return [Notice(p.id, kind, key) for p in clerks if p.clearance >= snapshot.secrecy]
 
 
 def _unsettled(session: Session, document_id: UUID) -> int:

@@ -1,0 +1,96 @@
+"""One real Prefect server for all tests of flows; they run in one xdist worker."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import urllib3
+from sqlalchemy.engine import make_url
+
+from docflow.adapters.mail.sink import MailSink
+from docflow.bootstrap import Container
+from docflow.local.postgres import LocalPostgres
+from docflow.local.prefect import LocalPrefect
+from workflows.engine import Engine
+
+At = Callable[[Container], AbstractAsyncContextManager[Engine]]
+
+
+@pytest.fixture(scope="session")
+def prefect_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
+    postgres.ensure_database("prefect")
+    url = make_url(postgres.url("prefect")).set(drivername="postgresql+asyncpg")
+    server = LocalPrefect(tmp_path_factory.mktemp("prefect"), url.render_as_string(hide_password=False))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def with_prefect(container: Container, prefect_server: LocalPrefect) -> Container:
+    """The container of a worker that has a Prefect server."""
+    if prefect_server.pid is None:
+        prefect_server.start()
+    settings = container.settings.model_copy(update={"prefect_api_url": prefect_server.api_url})
+    return replace(container, settings=settings)
+
+
+class Board:
+    """What one sees of runs when one looks at Prefect itself."""
+
+    def __init__(self, api_url: str) -> None:
+        self._api = api_url
+
+    def run(self, run_id: UUID) -> dict[str, Any]:
+        found: dict[str, Any] = self._ask("GET", f"/flow_runs/{run_id}")
+        return found
+
+    def run_state(self, run_id: UUID) -> tuple[str, str]:
+        state = self.run(run_id)["state"]
+        return state["type"], state["name"]
+
+    def run_states(self, run_id: UUID) -> list[str]:
+        return [s["name"] for s in self._ask("GET", f"/flow_run_states/?flow_run_id={run_id}")]
+
+    def runs(self, flow: str) -> list[dict[str, Any]]:
+        body = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"}
+        found: list[dict[str, Any]] = self._ask("POST", "/flow_runs/filter", body)
+        return found
+
+    def delete(self, run_id: UUID) -> None:
+        urllib3.request("DELETE", f"{self._api}/flow_runs/{run_id}")
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        return urllib3.request(method, self._api + path, json=body).json()
+
+
+@pytest.fixture
+def board(with_prefect: Container) -> Board:
+    return Board(with_prefect.settings.prefect_api_url)
+
+
+@pytest.fixture
+def at_work() -> At:
+    """An engine that works for the length of a ``with``."""
+
+    @asynccontextmanager
+    async def working(container: Container) -> AsyncIterator[Engine]:
+        async with Engine(container).at_work() as engine:
+            yield engine
+
+    return working
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[MailSink]:
+    with MailSink(tmp_path / "sink") as sink:
+        yield sink
+
+
+@pytest.fixture
+def with_mail(container: Container, sink: MailSink) -> Container:
+    return replace(container, settings=container.settings.model_copy(update={"smtp_url": sink.url}))

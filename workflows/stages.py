@@ -1,0 +1,60 @@
+"""What each stage does by itself: one service call in a transaction of its own. A repeat is a no-op."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from docflow.bootstrap import Container
+from docflow.domain.lifecycle import State
+from docflow.services import stages
+from docflow.services.advance import Stage, take_step
+from docflow.services.asked import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An event of a document in the hands of a worker."""
+
+    container: Container
+    document_id: UUID
+    event_id: int
+    worker: str
+    asked: Asked
+
+
+def register_stage(work: Work) -> State | None:
+    return _step(work, State.REGISTER, stages.register_stage)
+
+
+def assign_stage(work: Work) -> State | None:
+    return _step(work, State.ASSIGN, stages.assign_stage)
+
+
+def review_stage(work: Work) -> State | None:
+    return _step(work, State.REVIEW, stages.review_stage)
+
+
+def sign_stage(work: Work) -> State | None:
+    return _step(work, State.SIGN, stages.sign_stage)
+
+
+def dispatch_stage(work: Work) -> State | None:
+    return _step(work, State.DISPATCH, stages.dispatch_stage)
+
+
+def _step(work: Work, stage: State, step: Stage) -> State | None:
+    """The stage to go on with; None when the event is done with."""
+    at, event = work.container, work.event_id
+    with at.sessions.begin() as session:
+        return take_step(
+            session, at.pictures, work.document_id, stage, step, work.asked, event_id=event, worker=work.worker
+        )
+
+
+STEPS: dict[State, Callable[[Work], State | None]] = {
+    State.REGISTER: register_stage,
+    State.ASSIGN: assign_stage,
+    State.REVIEW: review_stage,
+    State.SIGN: sign_stage,
+    State.DISPATCH: dispatch_stage,
+}
