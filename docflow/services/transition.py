@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
@@ -31,6 +32,7 @@ from docflow.services.payload import answer_of, payload_of
 from docflow.services.pictures import Pictures
 
 ATTEMPTS = 8
+LOCK = text("SELECT id FROM document WHERE id = :id FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def perform(
 
 
 def move(session: Session, pictures: Pictures, document_id: UUID, name: str, asked: Asked, planner: Planner) -> Moved:
-    """Read, decide, write; again where somebody else moved the document meanwhile."""
+    """Read, decide, write; again, and then in turn, where somebody else moved the document meanwhile."""
     for _ in range(ATTEMPTS):
         context = read(session, document_id, asked)
         snapshot, actor = picture(session, pictures, context, asked)
@@ -97,7 +99,17 @@ def move(session: Session, pictures: Pictures, document_id: UUID, name: str, ask
         answer = write(session, context, plan, name, asked)
         if answer is not None:
             return Moved(answer, plan=plan)
+        lock(session, document_id)
     raise Unavailable("Many people are changing this document right now. Try again.")
+
+
+def lock(session: Session, document_id: UUID) -> None:
+    """Keep others from moving the document until this transaction ends.
+
+    For whoever changes rows beside a document before moving it: all lock the document first, so that none wait in a
+    ring.
+    """
+    session.execute(LOCK, {"id": document_id})
 
 
 def read(session: Session, document_id: UUID, asked: Asked) -> Context:
