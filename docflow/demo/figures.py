@@ -12,7 +12,8 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from docflow.bootstrap import Container
-from docflow.db.models import Escalation, FlowRun, History
+from docflow.db.models import Document, Escalation, FlowRun, History
+from docflow.demo.letters import ZONE
 from docflow.domain.deadlines import WorkingCalendar
 from docflow.domain.lifecycle import OPEN, State
 
@@ -23,6 +24,16 @@ FROM document WHERE due_at IS NOT NULL AND (ended_at IS NOT NULL OR due_at < :no
 """
 )
 BATCH = 200
+MOST_LATE = 5
+KINDS = {"remind": "reminders to", "notify": "notices to", "mark_overdue": "marked overdue"}
+WHOM = {
+    None: "",
+    "assignee": "whoever has the task",
+    "unit_head": "the unit head",
+    "assigner": "who assigned it",
+    "leader": "the leaders",
+    "supervisor": "the inspectors",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class Figures:
     on_time: int
     due: int
     escalations: list[tuple[str, int]]
+    late: list[str]
     stages: dict[str, timedelta]
     mails_sent: int
     documents: int
@@ -50,6 +62,7 @@ def gather(container: Container, mails_sent: int) -> Figures:
             on_time=on_time,
             due=due,
             escalations=_escalations(session),
+            late=_late(session),
             stages=_stages(session, container),
             mails_sent=mails_sent,
             documents=sum(states.values()),
@@ -60,10 +73,20 @@ def gather(container: Container, mails_sent: int) -> Figures:
 def _escalations(session: Session) -> list[tuple[str, int]]:
     number = func.count()
     query = select(Escalation.action, Escalation.whom, number).group_by(Escalation.action, Escalation.whom)
-    return [
-        (f"{action} {whom or ''}".strip(), count)
-        for action, whom, count in session.execute(query.order_by(number.desc()))
-    ]
+    rows = session.execute(query.order_by(number.desc(), Escalation.action)).all()
+    return [(" ".join((KINDS[row[0]], WHOM[row[1]])).strip(), row[2]) for row in rows]
+
+
+def _late(session: Session) -> list[str]:
+    """The documents whose deadline passed, the newest first."""
+    query = select(Document).where(Document.overdue_at.is_not(None)).order_by(Document.overdue_at.desc())
+    return [_lateness(document) for document in session.scalars(query.limit(MOST_LATE))]
+
+
+def _lateness(document: Document) -> str:
+    due, ended = document.due_at, document.ended_at
+    done = f"done {ended.astimezone(ZONE):%d.%m. %H:%M}" if ended else "still open"
+    return f"{document.subject} (due {due.astimezone(ZONE):%d.%m. %H:%M}, {done})" if due else document.subject
 
 
 def _stages(session: Session, container: Container) -> dict[str, timedelta]:

@@ -89,7 +89,7 @@ def _secret(folder: Path) -> Path:
 
 
 def _set_up(stack: ExitStack, folder: Path, port: int | None) -> Stage:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mail").mkdir(mode=0o700, parents=True, exist_ok=True)
     again = _secret(folder).exists()
     password = kept(_secret(folder), lambda: secrets.token_hex(6))
     dial = Dial(folder / "clock")

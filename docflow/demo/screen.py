@@ -23,6 +23,9 @@ STATES = {
     "rejected": "rejected",
     "recalled": "recalled",
 }
+WIDEST = 42
+"""Characters of an hour's name, so that the bar stays where it is."""
+
 ENDED = ("closed", "returned", "rejected", "recalled")
 
 
@@ -39,7 +42,7 @@ class Screen:
         if not self.console.is_terminal:
             yield
             return
-        columns = (TextColumn("[cyan]{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (TextColumn("[cyan]{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as self._progress:
             self._bar = self._progress.add_task("", total=acts)
             yield
@@ -48,7 +51,7 @@ class Screen:
     def hour(self, clock: str, what: str, acts: int) -> None:
         self.console.print(f"[bold]{clock}[/]  {what}" + (f" [dim]({acts})[/]" if acts else ""))
         if self._progress is not None and self._bar is not None:
-            self._progress.update(self._bar, description=f"{clock} {what}")
+            self._progress.update(self._bar, description=f"{clock}  {what:<{WIDEST}}")
 
     def advance(self) -> None:
         if self._progress is not None and self._bar is not None:
@@ -68,6 +71,7 @@ class Screen:
             table, "On time", [(share, f"{figures.on_time} of {figures.due} with a deadline that has come or was met")]
         )
         _rows(table, "Escalations", [(count, kind) for kind, count in figures.escalations])
+        _rows(table, "Late", [("·", escape(text)) for text in figures.late])
         _rows(table, "Slowest stage", [(_hours(spent), stage) for stage, spent in list(figures.stages.items())[:1]])
         _rows(table, "Mails sent", [(figures.mails_sent, "to recipients outside")])
         seen = "?" if figures.runs is None else figures.runs
