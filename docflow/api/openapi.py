@@ -126,12 +126,23 @@ def install(app: FastAPI) -> None:
     app.openapi = document  # type: ignore[method-assign]  # the way FastAPI itself names for extending it
 
 
+def _tell_problems_only(made: Json) -> None:
+    """FastAPI tells of its own form of a failed validation, which is never sent here."""
+    for methods in made["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                operation["responses"]["422"] = problems(422)[422]
+    for name in ("HTTPValidationError", "ValidationError"):
+        made["components"]["schemas"].pop(name, None)
+
+
 def _document(app: FastAPI) -> Json:
     made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     models = [(m, "validation") for m in DESCRIBED.values()]
     _, schemas = models_json_schema(models, ref_template=REF)  # type: ignore[arg-type]  # a literal widened
     parts = made.setdefault("components", {})
     parts.setdefault("schemas", {}).update(schemas.get("$defs", {}) | {"Problem": PROBLEM})
+    _tell_problems_only(made)
     parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     made["security"] = [{"bearer": []}]
     return made

@@ -1,6 +1,6 @@
 """The parts of a document: history, deadlines, tasks, deliveries, signatures."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -120,9 +120,7 @@ def get_signatures(call: Calling, document_id: UUID) -> Response:
         seen = find(session, call.reader(session), document_id)
         files = beside(session, [document_id]).files.get(document_id, [])
     wanted = [f for f in files if f.media_type == "application/pdf" and _counts(seen.document, f)]
-    items = [
-        {"file": file_json(seen.document, f), "signatures": [asdict(r) for r in _verified(call, f)]} for f in wanted
-    ]
+    items = [{"file": file_json(seen.document, f), "signatures": _verified(call, f)} for f in wanted]
     return answer(page(items, None), version=seen.document.version)
 
 
@@ -132,6 +130,8 @@ def _counts(document: Document, file: DocumentFile) -> bool:
     return file.id in standing or file.origin == "signature"
 
 
-def _verified(call: Call, file: DocumentFile) -> list[Any]:
+def _verified(call: Call, file: DocumentFile) -> list[dict[str, Any]]:
     with call.container.store.fetch(file.sha256) as path:
-        return call.container.signer.verify(path)
+        reports = call.container.signer.verify(path)
+        # not asdict: it copies, and names read from a PDF hold on to their reader
+        return [{f.name: getattr(report, f.name) for f in fields(report)} for report in reports]
