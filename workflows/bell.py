@@ -22,6 +22,11 @@ class Bell:
         self._url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._name = name
         self._next = asyncio.Event()
+        self._connected = asyncio.Event()
+
+    async def listening(self) -> None:
+        """Until it hears, and the lock is held."""
+        await self._connected.wait()
 
     def ticket(self) -> asyncio.Event:
         return self._next
@@ -50,6 +55,7 @@ class Bell:
         async with connection:
             await connection.execute(_LOCK, [self._name])
             await connection.execute(f"LISTEN {CHANNEL}")
+            self._connected.set()
             self.ring()
             async for _ in connection.notifies():
                 self.ring()

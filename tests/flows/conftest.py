@@ -1,8 +1,12 @@
 """One real Prefect server for all tests of flows; they run in one xdist worker."""
 
+import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,9 +17,15 @@ from sqlalchemy.engine import make_url
 
 from docflow.adapters.mail.sink import MailSink
 from docflow.bootstrap import Container
+from docflow.domain.commands import Sign
+from docflow.domain.lifecycle import Action
 from docflow.local.postgres import LocalPostgres
 from docflow.local.prefect import LocalPrefect
+from docflow.services.files import new_file
+from docflow.services.transition import perform
+from tests.conftest import District
 from workflows.engine import Engine
+from workflows.router import router
 
 At = Callable[[Container], AbstractAsyncContextManager[Engine]]
 
@@ -31,7 +41,7 @@ def prefect_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def with_prefect(container: Container, prefect_server: LocalPrefect) -> Container:
+def with_prefect(container: Container, prefect_server: LocalPrefect) -> Iterator[Container]:
     """The container of a worker that has a Prefect server."""
     if prefect_server.pid is None:
         prefect_server.start()
@@ -94,3 +104,47 @@ def sink(tmp_path: Path) -> Iterator[MailSink]:
 @pytest.fixture
 def with_mail(container: Container, sink: MailSink) -> Container:
     return replace(container, settings=container.settings.model_copy(update={"smtp_url": sink.url}))
+
+
+@pytest.fixture
+def dispatched(container: Container, district: District, at_work: At) -> Callable[..., UUID]:
+    """An outgoing document on its way to these addresses: reviewed, signed, numbered, dispatched by the engine."""
+
+    def make(*addresses: str, pdf: bytes = b"%PDF-1.4 as signed") -> UUID:
+        to = [{"name": f"Cơ quan {a}", "address": a} for a in addresses]
+        document = district.enter("ngansach2", direction="outgoing", subject="Về việc họp", pdf=pdf, recipients=to)
+        drive(container, at_work)
+        district.act(document, "ngansach2", "submit")
+        district.act(document, head_of(district, document), "approve")
+        district.act(document, "vanthu1", "approve")
+        sign_as_it_is(district, document, pdf)
+        district.act(document, "vanthu1", "register")
+        drive(container, at_work)
+        return document
+
+    return make
+
+
+def drive(container: Container, at_work: At) -> None:
+    async def scene() -> None:
+        async with at_work(container):
+            await router.fn(stay=False)
+
+    asyncio.run(scene())
+
+
+def sign_as_it_is(district: District, document: UUID, pdf: bytes) -> None:
+    container = district.container
+    stored = container.store.put(BytesIO(pdf))
+    signed = new_file(stored, kind="main", name="a.pdf", media_type="application/pdf", origin="signature", version_no=2)
+    signed = replace(signed, derived_from=district.row(document)["pinned_file_id"])
+    asked = district.asked("chutich")
+    with container.sessions.begin() as session:
+        perform(session, container.pictures, document, Action.SIGN, Sign(), asked, signed_file=signed)
+
+
+def head_of(district: District, document: UUID) -> str:
+    """Whoever heads the unit whose head is asked now."""
+    sql = """SELECT p.username FROM task t JOIN membership m ON m.unit_id = t.unit_id AND m.role = t.pool_role
+             JOIN person p ON p.id = m.user_id WHERE t.document_id = :d AND t.role = 'step' AND t.state = 'open'"""
+    return str(district.query(sql, d=document)[0]["username"])
