@@ -38,7 +38,8 @@ class Http:
     def __call__(self, user: str | None, method: str, path: str, **more: Any) -> Response:
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
         url = path if path.startswith("/api") or not path.startswith("/") else f"/api/v1{path}"
-        return self.client.request(method, url, headers=headers | more.pop("headers", {}), **more)
+        response: Response = self.client.request(method, url, headers=headers | more.pop("headers", {}), **more)
+        return response
 
     def get(self, user: str | None, path: str, **more: Any) -> Response:
         return self(user, "GET", path, **more)
