@@ -21,10 +21,11 @@ from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures
-from docflow.services.transition import Moved, move, perform
+from docflow.services.transition import Moved, lock, move, perform
 
 LEASE = timedelta(minutes=5)
 MOST_ATTEMPTS = 8
+GONE = frozenset({DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.READ})
 UNWELCOME = frozenset({DeliveryState.REFUSED, DeliveryState.FAILED})
 """The ends of a delivery that clerks are told of."""
 
@@ -112,18 +113,30 @@ def settle(
 
     None where the claim was lost meanwhile: somebody else carries it, and a repeat was recorded by them.
     """
-    if not _take_result(session, parcel, worker, {"state": state.value, "answer": answer, "settled_at": asked.now}):
+    lock(session, parcel.document_id)
+    values = {"state": state.value, "answer": answer, "settled_at": asked.now}
+    was = _take_result(session, parcel, worker, state, values)
+    if was is None:
         return None
     moved = _record(session, pictures, parcel, state, answer, asked)
+    if was is DeliveryState.CANCELLED:  # recalled while it was on its way
+        session.execute(TAKE_BACK, {"id": parcel.document_id, "only": parcel.id, "now": asked.now})
+        return moved
     if parcel.kind == "document" and not _unsettled(session, parcel.document_id):
         return close_when_settled(session, pictures, parcel.document_id, asked) or moved
     return moved
 
 
-def _take_result(session: Session, parcel: Parcel, worker: str, values: dict[str, Any]) -> bool:
-    mine = (Delivery.id == parcel.id) & (Delivery.state == "queued") & (Delivery.claimed_by == worker)
-    taken = session.scalar(update(Delivery).where(mine).values(**values, claimed_by=None).returning(Delivery.id))
-    return taken is not None
+def _take_result(
+    session: Session, parcel: Parcel, worker: str, state: DeliveryState, values: dict[str, Any]
+) -> DeliveryState | None:
+    """What the delivery was until now; None where the result is no longer this worker's to record."""
+    mine = (Delivery.id == parcel.id) & (Delivery.claimed_by == worker)
+    was = session.scalar(select(Delivery.state).where(mine).with_for_update())
+    if was != DeliveryState.QUEUED and (was != DeliveryState.CANCELLED or state not in GONE):
+        return None
+    session.execute(update(Delivery).where(Delivery.id == parcel.id).values(**values, claimed_by=None))
+    return DeliveryState(was)
 
 
 def _record(
@@ -192,7 +205,7 @@ INSERT INTO delivery (id, document_id, kind, recipient, address, channel, state,
 SELECT gen_random_uuid(), d.document_id, 'recall', d.recipient, d.address, d.channel, 'queued',
        '<recall-' || substr(d.message_id, 2), NULL, 0, :now, '', '', :now
 FROM delivery d WHERE d.document_id = :id AND d.kind = 'document' AND d.channel = 'email'
-  AND d.state IN ('sent', 'delivered', 'read')
+  AND d.state IN ('sent', 'delivered', 'read') AND d.id = coalesce(CAST(:only AS uuid), d.id)
 """
 )
 
@@ -203,7 +216,7 @@ def recall(session: Session, pictures: Pictures, document_id: UUID, command: Wit
     if not moved.repeated:
         queued = (Delivery.document_id == document_id) & (Delivery.state.in_(("queued", "failed")))
         session.execute(update(Delivery).where(queued).values(state="cancelled", settled_at=asked.now))
-        session.execute(TAKE_BACK, {"id": document_id, "now": asked.now})
+        session.execute(TAKE_BACK, {"id": document_id, "only": None, "now": asked.now})
     return moved
 
 
@@ -224,6 +237,7 @@ def decide_delivery(
         return plan
 
     name = "retry_delivery" if again else "give_up_delivery"
+    lock(session, document_id)
     moved = move(session, pictures, document_id, name, asked, planner)
     if not again and not moved.repeated:
         return close_when_settled(session, pictures, document_id, Asked(asked.now, "flow")) or moved

@@ -13,12 +13,13 @@ import pytest
 from docflow.bootstrap import Container, build
 from docflow.domain.commands import Register
 from docflow.domain.errors import DocflowError, Forbidden, IdempotencyMismatch, IllegalTransition, StaleVersion
-from docflow.services import deadlines, register
+from docflow.domain.lifecycle import DeliveryState
+from docflow.services import deadlines, dispatch, register
 from docflow.services.documents import NewDocument, create
 from docflow.services.transition import Moved, request_hash
 from docflow.settings import Settings
 from tests.conftest import START, Clock, District
-from tests.moves import act, assigned, history, outgoing, whole
+from tests.moves import act, assigned, history, outgoing, to_dispatch, whole
 
 THREADS = 16
 DOCUMENTS = 400
@@ -187,6 +188,32 @@ def test_two_who_escalate_fire_each_step_once(district: District, clock: Clock) 
     assert sum(found) == len(rows) == len({(r["clock_id"], r["step"]) for r in rows}) == 2 * len(documents)
     told = district.query("SELECT count(*) AS n FROM history WHERE action = 'escalate'")
     assert told[0]["n"] == len(documents)
+    whole(district)
+
+
+def test_a_recall_beside_its_deliveries_loses_none_of_them(district: District) -> None:
+    container = district.container
+    for _ in range(8):
+        doc = to_dispatch(district)
+        act(district, doc, "vanthu1", "dispatch", recipients=[{"name": n, "address": f"{n}@b.example"} for n in "abc"])
+        with container.sessions.begin() as session:
+            parcels = dispatch.claim(session, "test", container.clock())
+
+        def settle(parcel: dispatch.Parcel) -> None:
+            with container.sessions.begin() as session:
+                dispatch.settle(
+                    session, container.pictures, parcel, "test", DeliveryState.SENT, "250 ok", district.asked(None)
+                )
+
+        recall = partial(act, district, doc, "vanthu1", "recall", reason="Sai số liệu")
+        found = at_once(recall, *(partial(settle, p) for p in parcels))
+        assert isinstance(found[0], Moved), found
+        assert found[1:] == [None] * 3
+        sql = "SELECT kind, state, count(*) AS n FROM delivery WHERE document_id = :d GROUP BY kind, state"
+        counted = {(r["kind"], r["state"]): r["n"] for r in district.query(sql, d=doc)}
+        assert counted == {("document", "sent"): 3, ("recall", "queued"): 3}
+        with container.sessions.begin() as session:
+            assert len(dispatch.claim(session, "other", container.clock())) == 3
     whole(district)
 
 
