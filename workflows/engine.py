@@ -119,9 +119,6 @@ class Engine:
         self._stopped.set()
         self.bell.ring()
 
-    async def stopped(self) -> None:
-        await self._stopped.wait()
-
     async def rest(self, seconds: float) -> None:
         """Shorter when the worker stops."""
         with contextlib.suppress(TimeoutError):

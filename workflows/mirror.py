@@ -11,7 +11,7 @@ from docflow.services.outbox import Event
 from workflows.engine import Engine, attempt
 
 _log = logging.getLogger(__name__)
-BATCH = 50
+BATCH = 20
 LOOK = 5.0  # seconds between looks where no news comes
 GATHER = 0.5  # seconds between turns: moves of one document that follow each other are told together
 
@@ -28,10 +28,11 @@ async def keep_mirror(engine: Engine) -> None:
 
 async def mirror_turn(engine: Engine) -> int:
     """Tell the board what waits. Returns how many events were dealt with."""
-    return await engine.in_thread(_turn, engine.container, engine.name, engine.prefect)
+    return await engine.in_thread(_turn, engine)
 
 
-def _turn(container: Container, worker: str, board: PrefectApi | None) -> int:
+def _turn(engine: Engine) -> int:
+    container, worker, board = engine.container, engine.name, engine.prefect
     with container.sessions.begin() as session:
         events = outbox.claim(session, "mirror", worker, container.clock(), most=BATCH)
         if board is None:
@@ -39,6 +40,8 @@ def _turn(container: Container, worker: str, board: PrefectApi | None) -> int:
             return len(events)
         sheets = mirror.sheets(session, list({e.document_id for e in events})) if events else []
     for sheet in sheets:
+        if engine.stopping:
+            break
         own = [e for e in events if e.document_id == sheet.document_id]
         _tell(container, worker, board, sheet.shed() if len(events) == BATCH else sheet, own)
     return len(events)

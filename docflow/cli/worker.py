@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any
 
 from docflow.bootstrap import Container, build
@@ -13,6 +15,7 @@ from docflow.settings import Settings
 _log = logging.getLogger(__name__)
 PARTS = ("router", "mirror", "deliver", "render", "escalate", "sweep")
 _PATIENCE = 15.0  # seconds for what is in hand when the worker is told to stop
+_GLANCE = 0.2  # seconds between looks at whether it was told to stop
 _LAST_WORDS = 3.0  # seconds for what Prefect has not been told yet
 
 
@@ -24,7 +27,7 @@ def run_worker(settings: Settings | None = None, parts: tuple[str, ...] = PARTS)
     container = build(settings, name="docflow-worker")
     _quieten_prefect(container.settings)
     try:
-        told_all = asyncio.run(_work(container, parts))
+        told_all = _Worker(container, parts).run()
     finally:
         container.close()
     if not told_all:
@@ -36,22 +39,60 @@ def run_worker(settings: Settings | None = None, parts: tuple[str, ...] = PARTS)
 def _quieten_prefect(settings: Settings) -> None:
     """Before Prefect is imported: its loggers and its event queue take their settings from the environment."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL", "CRITICAL")  # we say it once, shorter
     os.environ.setdefault("PREFECT_EVENTS_WORKER_MAX_QUEUE_SIZE", "5000")
     os.environ.setdefault("PREFECT_HOME", str((settings.data_dir / "prefect-client").absolute()))
 
 
-async def _work(container: Container, parts: tuple[str, ...]) -> bool:
-    """Returns whether Prefect was told everything."""
-    from workflows.engine import Engine
+class _Worker:
+    """The loop has a thread of its own: Prefect's flows take SIGTERM for themselves in the main one."""
 
-    engine = Engine(container)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, engine.stop)
-    async with engine.at_work():
-        _log.warning("worker %s is at work: %s", engine.name, ", ".join(parts))
-        await _until_stopped(engine, _loops(engine, parts))
-    return await asyncio.to_thread(_drained)
+    def __init__(self, container: Container, parts: tuple[str, ...]) -> None:
+        self._container = container
+        self._parts = parts
+        self._stop = threading.Event()
+        self._outcome: Future[bool] = Future()
+
+    def run(self) -> bool:
+        """Returns whether Prefect was told everything."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        thread = threading.Thread(target=self._serve, name="docflow-worker")
+        thread.start()
+        thread.join()
+        return self._outcome.result()
+
+    def _serve(self) -> None:
+        try:
+            self._outcome.set_result(asyncio.run(self._work()))
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._outcome.set_exception(error)
+
+    async def _work(self) -> bool:
+        from workflows.engine import Engine
+
+        engine = Engine(self._container)
+        async with engine.at_work():
+            _log.warning("worker %s is at work: %s", engine.name, ", ".join(self._parts))
+            running = [asyncio.create_task(loop) for loop in _loops(engine, self._parts)]
+            await self._told_to_stop(running)
+            engine.stop()
+            await _finished(running)
+        return await asyncio.to_thread(_drained)
+
+    async def _told_to_stop(self, running: list[asyncio.Task[None]]) -> None:
+        """Also when a loop ended by itself, which it never should: a worker that is half dead is none."""
+        while not self._stop.is_set() and not any(task.done() for task in running):
+            await asyncio.sleep(_GLANCE)
+
+
+async def _finished(running: list[asyncio.Task[None]]) -> None:
+    _, late = await asyncio.wait(running, timeout=_PATIENCE)
+    for task in late:
+        task.cancel()
+    for result in await asyncio.gather(*running, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
 
 
 def _loops(engine: Any, parts: tuple[str, ...]) -> list[Coroutine[Any, Any, None]]:
@@ -66,19 +107,6 @@ def _loops(engine: Any, parts: tuple[str, ...]) -> list[Coroutine[Any, Any, None
     loops = [engine.keep(flow, stay=True) for name, flow in flows.items() if name in parts]
     plain = {"mirror": keep_mirror, "sweep": keep_sweeping}
     return loops + [keep(engine) for name, keep in plain.items() if name in parts]
-
-
-async def _until_stopped(engine: Any, loops: list[Coroutine[Any, Any, None]]) -> None:
-    running = [asyncio.create_task(loop) for loop in loops]
-    stopped = asyncio.create_task(engine.stopped())
-    await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)
-    engine.stop()
-    _, late = await asyncio.wait(running, timeout=_PATIENCE)
-    for task in late:
-        task.cancel()
-    for result in await asyncio.gather(*running, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
 
 
 def _drained() -> bool:
