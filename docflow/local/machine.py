@@ -1,12 +1,14 @@
 """Everything docflow stands on, on one machine, under one folder."""
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -19,12 +21,21 @@ from docflow.local.postgres import LocalPostgres
 from docflow.local.prefect import LocalPrefect
 
 _PREFECT_DATABASE = "prefect"
+_log = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    @property
+    def pid(self) -> int | None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 class Machine:
     """A context manager; what ``given`` (by default the process environment) names is used instead of being started.
 
-    One machine for a folder: entering raises Unavailable when another process has it.
+    One machine for a folder: entering raises Unavailable when another process has it. A part that dies is started
+    again, on the port it had.
     """
 
     def __init__(self, data_dir: Path, *, prefect: bool = True, given: Mapping[str, str] | None = None) -> None:
@@ -33,6 +44,8 @@ class Machine:
         self._given = dict(os.environ if given is None else given)
         self._running = ExitStack()
         self._settings: dict[str, str] = {}
+        self._parts: list[Part] = []
+        self._leaving = threading.Event()
 
     def __enter__(self) -> Self:
         lock = FolderLock(self._dir)
@@ -43,12 +56,23 @@ class Machine:
         except BaseException:
             self._running.close()
             raise
+        keeper = threading.Thread(target=self._keep, name="docflow-machine", daemon=True)
+        keeper.start()
+        self._running.callback(keeper.join)
+        self._running.callback(self._leaving.set)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+
+    def _keep(self) -> None:
+        """Until the machine is left: look each second, and start what died."""
+        while not self._leaving.wait(1.0):
+            for part in self._parts:
+                if part.pid is None:
+                    _revive(part)
 
     def environment(self) -> dict[str, str]:
         """The ``DOCFLOW_`` variables for every process that is to work on this machine."""
@@ -77,6 +101,7 @@ class Machine:
         postgres = LocalPostgres(self._dir / "postgres")
         postgres.start()
         self._running.callback(postgres.stop)
+        self._parts.append(postgres)
         return postgres.url()
 
     def _start_prefect(self, database_url: str) -> str:
@@ -84,6 +109,7 @@ class Machine:
         prefect = LocalPrefect(self._dir / "prefect", _prefect_database(database_url))
         prefect.start()
         self._running.callback(prefect.stop)
+        self._parts.append(prefect)
         return prefect.api_url
 
     def _start_objects(self) -> dict[str, str]:
@@ -95,6 +121,7 @@ class Machine:
         store = LocalObjectStore(self._dir / "objects")
         store.start()
         self._running.callback(store.stop)
+        self._parts.append(store)
         return {
             "DOCFLOW_S3_ENDPOINT": store.endpoint,
             "DOCFLOW_S3_ACCESS_KEY": store.access_key,
@@ -102,6 +129,15 @@ class Machine:
             "DOCFLOW_S3_BUCKET": bucket,
             "DOCFLOW_S3_SECURE": "false",
         }
+
+
+def _revive(part: Part) -> None:
+    _log.warning("%s died; starting it again", type(part).__name__)
+    try:
+        part.stop()
+        part.start()
+    except Unavailable as failure:
+        _log.error("%s does not start: %s", type(part).__name__, failure)
 
 
 def _prefect_database(docflow_url: str) -> str:

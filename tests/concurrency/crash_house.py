@@ -99,10 +99,14 @@ def _signed_in(office: Office) -> Office:
 
 @dataclass
 class Killer:
-    """Kills processes of the house with SIGKILL at random points until told to stop."""
+    """Kills processes of the house with SIGKILL, ``most`` times at random points, or until told to stop.
+
+    Not without end: the supervisor waits longer with each death, up to half a minute.
+    """
 
     office: Office
     seed: int
+    most: int = 8
     stopped: Event = field(default_factory=Event)
     kills: dict[str, int] = field(default_factory=lambda: {"api": 0, "worker": 0})
 
@@ -117,11 +121,13 @@ class Killer:
 
     def _run(self) -> None:
         dice = random.Random(self.seed)
-        while not self.stopped.wait(dice.uniform(3, 8)):
-            name = dice.choice(("api", "worker"))
+        names = ["api", "worker"] * (self.most // 2)
+        dice.shuffle(names)
+        while names and not self.stopped.wait(dice.uniform(2, 8)):
+            name = names[-1]
             pid = self.office.house.supervisor.pid(name)
             if pid is not None and kill_family(pid):
-                self.kills[name] += 1
+                self.kills[names.pop()] += 1
 
 
 def kill_family(pid: int) -> bool:

@@ -151,3 +151,22 @@ def test_a_signal_stops_supervisor_and_children(tmp_path: Path, number: signal.S
     owner.send_signal(number)
     assert owner.wait(LIMIT) == 0
     assert not alive(pid)
+
+
+def test_a_part_that_dies_is_started_again_where_it_was(tmp_path: Path) -> None:
+    def answers() -> bool:
+        try:
+            with psycopg.connect(plain, connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+            return urllib3.request("GET", f"http://{store}/", retries=False, timeout=2).status == 403
+        except (psycopg.OperationalError, urllib3.exceptions.HTTPError):
+            return False
+
+    with Machine(tmp_path, prefect=False, given={}) as machine:
+        plain = machine.environment()["DOCFLOW_DATABASE_URL"].replace("+psycopg", "")
+        store = machine.environment()["DOCFLOW_S3_ENDPOINT"]
+        before = [part.pid for part in machine._parts]
+        for pid in before:
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: all(part.pid not in (None, *before) for part in machine._parts) and answers())
