@@ -233,10 +233,18 @@ class Plan:
 
     def _move_task(self, task_id: UUID | None, due: datetime) -> None:
         if task_id is None:
-            self.set(due_at=due)
+            self.set_due(due)
             return
         for task in self.active():
             if task.id == task_id:
+                self.change(task, due_at=due)
+
+    def set_due(self, due: datetime) -> None:
+        """The document's deadline, and with it that of rows which share it and have no clock of their own."""
+        timed, old = {c.task_id for c in self.running()}, self.doc.due_at
+        self.set(due_at=due)
+        for task in self.active():
+            if old is not None and task.due_at == old and task.id not in timed:
                 self.change(task, due_at=due)
 
     # -- stages and steps ---------------------------------------------------------------------------------------

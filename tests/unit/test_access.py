@@ -10,7 +10,8 @@ from docflow.domain.decide import allowed, legal
 from docflow.domain.errors import Forbidden, Invalid
 from docflow.domain.lifecycle import Action, State, TaskRole, TaskState
 from docflow.domain.roles import Role
-from tests.in_memory import NOW, PEOPLE, Paper, known, people, stands_in
+from docflow.domain.routes import Route
+from tests.in_memory import NOW, PEOPLE, Paper, known, people, shipped, stands_in
 from tests.unit.test_transition_table import at_step, in_assign, in_dispatch, in_register, in_review, in_sign
 
 ANYTIME = {Action.COMMENT, Action.URGE}
@@ -267,3 +268,20 @@ def test_an_ended_document_offers_nothing_to_anybody() -> None:
     paper.act("clerk", "return", reason="Gửi nhầm")
     assert paper.snapshot.state is State.RETURNED
     assert all(may(paper, name) == set() for name in PEOPLE)
+
+
+def test_a_row_that_shares_the_documents_deadline_without_a_clock_of_its_own_moves_with_it_after_a_hold() -> None:
+    configuration = shipped()
+    route = configuration.route("outgoing").model_dump(mode="json")
+    route["stages"][1]["steps"][1]["clock"] = "document"
+    routes = (*(r for r in configuration.routes if r.route != "outgoing"), Route.model_validate(route))
+    paper = Paper("outgoing", configuration=configuration.model_copy(update={"routes": routes}))
+    paper.to_drafter()
+    paper.act("handler", "submit")
+    (step,) = rows(paper, TaskRole.STEP)
+    assert step.due_at == paper.snapshot.due_at
+    paper.act("leader", "hold", reason="Chờ ý kiến")
+    paper.now += timedelta(days=7)
+    paper.act("leader", "resume")
+    (later,) = rows(paper, TaskRole.STEP)
+    assert later.due_at == paper.snapshot.due_at == step.due_at + timedelta(days=7)

@@ -1,11 +1,15 @@
 """The chain of a document's history: every break is found and named."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
 import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 
 from docflow.domain.audit import GENESIS, HistoryRow, canonical, chain_problems, instant, row_hash
 from docflow.domain.replay import replay
@@ -133,6 +137,23 @@ def test_the_hash_covers_everything_but_itself() -> None:
         "document_id", "seq", "at", "actor_id", "actor", "acting_for_id", "acting_for", "source", "action",
         "state_from", "state_to", "data", "run_id", "request_id", "prev_hash",
     }  # fmt: skip
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="ascii"), max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(data=st.dictionaries(st.text(st.characters(codec="ascii"), max_size=8), JSON, max_size=4), name=st.text())
+def test_the_canonical_form_is_that_of_rfc_8785(data: dict[str, Any], name: str) -> None:
+    made = row(1, GENESIS, data=data, actor=name)
+    assert canonical(made) == rfc8785.dumps(json.loads(canonical(made)))
+    assert json.loads(canonical(made))["data"] == data
 
 
 def told(*rows: tuple[str | None, str, dict[str, Any]]) -> Any:

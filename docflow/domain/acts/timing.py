@@ -58,7 +58,7 @@ def _grant(plan: Plan, row: Task | None, due: datetime) -> None:
     rows = [row] if row else [t for t in plan.active(*HANDLING) if old is not None and t.due_at == old]
     if row is None or (row.role is TaskRole.MAIN and old == plan.doc.due_at):
         plan.restart(None, due)
-        plan.set(due_at=due)
+        plan.set_due(due)
     for task in rows:
         plan.restart(task, due)
         plan.change(task, due_at=due)
