@@ -4,8 +4,10 @@ import random
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.header import Header
+from email.mime.application import MIMEApplication
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr
 from itertools import cycle, islice
 from pathlib import Path
@@ -191,16 +193,21 @@ def answer_pdf(subject: str, to: str, day: datetime) -> bytes:
 
 
 def mail(letter: Letter, pdf: bytes, symbol: str, sent: datetime, key: str) -> bytes:
-    """The mail that carries the letter; ``key`` makes its Message-ID."""
-    message = EmailMessage(policy=SMTP)
+    """The mail that carries the letter; ``key`` makes its Message-ID.
+
+    By the older classes: EmailMessage of Python 3.11 loses spaces where it folds a long Vietnamese subject.
+    """
+    message = MIMEMultipart()
     message["From"] = formataddr((letter.sender.name, letter.sender.address))
     message["To"] = POST_BOX
-    message["Subject"] = letter.subject
+    message["Subject"] = Header(letter.subject, "utf-8").encode()
     message["Date"] = format_datetime(sent)
     message["Message-ID"] = f"<{key}@{letter.sender.address.partition('@')[2]}>"
-    message.set_content(f"Kính gửi {DISTRICT},\n\n{letter.sender.name} xin gửi văn bản số {symbol}.\n\nTrân trọng.\n")
-    name = f"{symbol.replace('/', '-')}.pdf"
-    message.add_attachment(pdf, maintype="application", subtype="pdf", filename=name)
+    text = f"Kính gửi {DISTRICT},\n\n{letter.sender.name} xin gửi văn bản số {symbol}.\n\nTrân trọng.\n"
+    message.attach(MIMEText(text, "plain", "utf-8"))
+    attachment = MIMEApplication(pdf, "pdf")
+    attachment.add_header("Content-Disposition", "attachment", filename=f"{symbol.replace('/', '-')}.pdf")
+    message.attach(attachment)
     return message.as_bytes()
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,13 @@ def test_every_letter_meets_the_rule_its_fate_counts_on() -> None:
     assert set(by_itself) == {"province_meeting_invitations", "commune_reports"}
     assert {rule_of(x) for x in letters.NEEDED if x.fate == "late_flash"} == {"flash_telegrams"}
     assert {rule_of(x) for x in letters.NEEDED if x.fate == "return"} == {None}
+
+
+def test_subjects_arrive_as_they_were_written(tmp_path: Path) -> None:
+    now = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
+    for number, letter in enumerate((*letters.NEEDED, *letters.MORE)):
+        raw = letters.mail(letter, b"%PDF-1.4", f"{number}/STC-NS", now, str(number))
+        assert message_from_bytes(raw, policy=policy.default)["Subject"] == letter.subject
 
 
 def test_the_day_begins_on_a_working_morning_after_today() -> None:
