@@ -8,10 +8,11 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from docflow.db.models import ApiToken, User
+from docflow.db.raw import one_line, raw
 from docflow.domain.errors import Invalid, NotFound, Throttled, Unauthenticated
 from docflow.services.people import HASHER
 
@@ -23,10 +24,10 @@ SCOPES = frozenset({"documents:read", "documents:write", "intake:write", "admin"
 _DUMMY = PasswordHasher().hash("nobody")
 """Verified against when there is no such user, so that the answer takes as long."""
 
-FIND = text(
+FIND = one_line(
     """
 SELECT t.user_id, t.scopes, t.id FROM api_token t JOIN person u ON u.id = t.user_id
-WHERE t.token_hash = :hash AND t.revoked_at IS NULL AND t.expires_at > :now AND u.active
+WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND t.expires_at > $2 AND u.active
 """
 )
 
@@ -49,10 +50,11 @@ def token_hash(token: str) -> str:
 
 def identify(session: Session, token: str, now: datetime) -> Identity:
     """Raises Unauthenticated for an unknown, expired or revoked token, or an inactive user."""
-    row = session.execute(FIND, {"hash": token_hash(token), "now": now}).first()
+    row = raw(session).execute(FIND, (token_hash(token), now)).fetchone()
     if row is None:
         raise Unauthenticated("The token is unknown, expired or revoked. Sign in again at /api/v1/auth/token.")
-    return Identity(row.user_id, frozenset(row.scopes), row.id)
+    user_id, scopes, token_id = row
+    return Identity(user_id, frozenset(scopes), token_id)
 
 
 def check_password(session: Session, username: str, password: str, now: datetime) -> User | None:
