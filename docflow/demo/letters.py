@@ -200,7 +200,7 @@ def mail(letter: Letter, pdf: bytes, symbol: str, sent: datetime, key: str) -> b
     message = MIMEMultipart()
     message["From"] = formataddr((letter.sender.name, letter.sender.address))
     message["To"] = POST_BOX
-    message["Subject"] = Header(letter.subject, "utf-8").encode()
+    message["Subject"] = Header(letter.subject, "utf-8", header_name="Subject").encode()
     message["Date"] = format_datetime(sent)
     message["Message-ID"] = f"<{key}@{letter.sender.address.partition('@')[2]}>"
     text = f"Kính gửi {DISTRICT},\n\n{letter.sender.name} xin gửi văn bản số {symbol}.\n\nTrân trọng.\n"
