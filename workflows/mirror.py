@@ -23,7 +23,7 @@ async def keep_mirror(engine: Engine) -> None:
         found = await attempt("mirror", mirror_turn(engine)) if engine.alive or not engine.prefect else 0
         if not found:
             await engine.bell.wait(ticket, LOOK)
-        await engine.rest(GATHER)
+        await engine.rest(GATHER if found < BATCH else 0)
 
 
 async def mirror_turn(engine: Engine) -> int:

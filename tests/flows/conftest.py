@@ -31,7 +31,7 @@ At = Callable[[Container], AbstractAsyncContextManager[Engine]]
 
 
 @pytest.fixture(scope="session")
-def prefect_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
+def one_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPrefect]:
     postgres.ensure_database("prefect")
     url = make_url(postgres.url("prefect")).set(drivername="postgresql+asyncpg")
     server = LocalPrefect(tmp_path_factory.mktemp("prefect"), url.render_as_string(hide_password=False))
@@ -41,12 +41,21 @@ def prefect_server(postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
+def prefect_server(one_server: LocalPrefect) -> LocalPrefect:
+    """Running, whatever an earlier test did to it."""
+    if one_server.pid is None:
+        one_server.start()
+    return one_server
+
+
+@pytest.fixture
 def with_prefect(container: Container, prefect_server: LocalPrefect) -> Iterator[Container]:
     """The container of a worker that has a Prefect server."""
-    if prefect_server.pid is None:
-        prefect_server.start()
     settings = container.settings.model_copy(update={"prefect_api_url": prefect_server.api_url})
-    return replace(container, settings=settings)
+    yield replace(container, settings=settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Prefect's sync clients leave their sockets to the collector
+        gc.collect()
 
 
 class Board:
