@@ -1,6 +1,5 @@
 """Bring a document into being, and mend what is known about it."""
 
-import unicodedata
 from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -22,6 +21,7 @@ from docflow.domain.lifecycle import OPEN
 from docflow.domain.plan import NewFile, Plan
 from docflow.domain.roles import Role
 from docflow.domain.routes import Route
+from docflow.domain.searching import searchable
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.domain.timing import Urgency
 from docflow.services.asked import Asked
@@ -69,12 +69,6 @@ MAY_CREATE = {
     "incoming": (Role.CLERK, Role.INTEGRATION),
     "outgoing": (Role.HANDLER, Role.UNIT_HEAD, Role.LEADER, Role.CLERK),
 }
-
-
-def searchable(*texts: str) -> str:
-    """Lower case without accents, as ``q`` is compared (đ counts as d)."""
-    joined = " ".join(t for t in texts if t).lower().replace("đ", "d")
-    return "".join(c for c in unicodedata.normalize("NFD", joined) if not unicodedata.combining(c))
 
 
 def create(

@@ -11,6 +11,7 @@ from docflow.domain.audit import HistoryRow, row_hash
 from docflow.domain.deadlines import fire_times
 from docflow.domain.lifecycle import ENDS
 from docflow.domain.plan import Plan, task_json
+from docflow.domain.searching import searchable
 from docflow.domain.snapshot import Clock, Task
 from docflow.domain.timing import Allowance
 from docflow.services.asked import Asked
@@ -84,6 +85,7 @@ def _document(context: Context, plan: Plan, history: HistoryRow) -> Row:
         "answer_file_id": doc.answer_file_id,
         "pinned_file_id": doc.pinned_file_id,
         "signed_file_id": doc.signed_file_id,
+        "search_more": " " + searchable(plan.number.notation) if plan.number and plan.number.notation else "",
     }
 
 

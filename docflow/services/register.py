@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from docflow.domain.commands import Register
 from docflow.domain.configuration import RegisterBook
 from docflow.domain.decide import check
-from docflow.domain.errors import Invalid
+from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.numbering import book_year, notation, series
 from docflow.domain.plan import TakenNumber
@@ -65,7 +65,10 @@ def _book(snapshot: Snapshot, command: Register) -> RegisterBook:
     fitting = configuration.book_for(snapshot.route, snapshot.secrecy)
     if command.book is None or command.book == fitting.code:
         return fitting
-    book = configuration.register_book(command.book)
+    try:
+        book = configuration.register_book(command.book)
+    except NotFound as error:
+        raise Invalid(error.message, field="book") from error
     if book.direction != snapshot.direction or book.secrecy_from > snapshot.secrecy or snapshot.secrecy > 0:
         raise Invalid(f"Book '{book.code}' does not take this document; '{fitting.code}' does.", field="book")
     return book

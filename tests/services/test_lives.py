@@ -88,6 +88,7 @@ def test_an_outgoing_draft_is_reviewed_signed_numbered_and_sent(
         sign.sign(session, container.pictures, doc, made, Sign(), asked)
     answer = district.act(doc, "vanthu1", "register").answer
     assert answer["notation"] == "01/UBND-" + unit_code(district, doc)
+    assert "01/ubnd-" in district.row(doc)["search"]
     assert drive(district, doc) == "dispatch"
     assert deliver(district) == 1
     assert district.row(doc)["state"] == State.CLOSED

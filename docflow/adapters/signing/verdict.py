@@ -129,8 +129,8 @@ def _trust_problem(status: Status) -> str:
 def _report(signature: EmbeddedPdfSignature, status: Status, verdict: str, reason: str) -> SignatureReport:
     signed_at = _signed_at(status)
     return SignatureReport(
-        field=signature.field_name,
-        signer=_signer_name(signature),
+        field=str(signature.field_name),
+        signer=str(_signer_name(signature)),
         signed_at=signed_at.isoformat() if signed_at else None,
         level=_level(signature, status),
         intact=status.intact and status.valid,

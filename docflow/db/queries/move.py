@@ -18,13 +18,14 @@ moved AS (
     dispatched_at = r.dispatched_at, answer_required = r.answer_required, handlers_named = r.handlers_named,
     book = r.book, number = r.number, notation = r.notation, book_year = r.book_year,
     registered_at = r.registered_at, main_file_id = r.main_file_id, answer_file_id = r.answer_file_id,
-    pinned_file_id = r.pinned_file_id, signed_file_id = r.signed_file_id
+    pinned_file_id = r.pinned_file_id, signed_file_id = r.signed_file_id,
+    search = d.search || r.search_more
   FROM p, jsonb_to_record(p.j -> 'document') AS r(
     version int, seq int, chain_hash text, state text, step text, round int, step_needed int, step_agreed int,
     held_at timestamptz, ended_at timestamptz, due_at timestamptz, overdue_at timestamptz,
     dispatched_at timestamptz, answer_required bool, handlers_named bool, book text, number int, notation text,
     book_year int, registered_at timestamptz, main_file_id uuid, answer_file_id uuid, pinned_file_id uuid,
-    signed_file_id uuid)
+    signed_file_id uuid, search_more text)
   WHERE d.id = $2 AND d.seq = $3
   RETURNING d.id, d.config_version
 ),
