@@ -28,10 +28,11 @@ from docflow.db.models import Document
 from docflow.db.queries.documents import Filters, beside, list_documents
 from docflow.domain.lifecycle import State
 from docflow.domain.plan import Plan
+from docflow.domain.searching import searchable
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.domain.timing import Urgency
 from docflow.services.asked import Asked
-from docflow.services.documents import NewDocument, Patch, create, mend, searchable
+from docflow.services.documents import NewDocument, Patch, create, mend
 from docflow.services.files import record_blob
 from docflow.services.transition import move
 
