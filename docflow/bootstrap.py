@@ -24,7 +24,6 @@ from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, S
 from docflow.services.sign import KeyRing
 from docflow.settings import Settings
 
-
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from sqlalchemy import text
 
 from alembic import command
 from docflow.adapters import config_files
+from docflow.adapters.pdf_pages import official_letter
 from docflow.bootstrap import Container, build, now_utc
 from docflow.cli.running import settings_from
 from docflow.domain.commands import COMMANDS, Command
@@ -61,6 +61,7 @@ class Bed:
     environment: dict[str, str]
     settings: Settings
     users: dict[str, UUID]
+    letter: StoredObject
 
     def documents(self, container: Container, count: int) -> list[UUID]:
         """Fresh drafts, each waiting for its handler."""
@@ -74,8 +75,7 @@ class Bed:
 
     def draft(self, container: Container, index: int) -> UUID:
         """An outgoing document just created: the router is to give it to its drafter."""
-        now = now_utc()
-        stored = StoredObject(sha256(f"draft {index}".encode()).hexdigest(), 100)
+        now, stored = now_utc(), self.letter
         new = NewDocument(direction="outgoing", subject=f"Bản thảo đo hiệu năng số {index}")
         with container.sessions.begin() as session:
             record_blob(session, stored, now)
@@ -105,5 +105,24 @@ def _furnished(machine: Machine) -> Bed:
         configuration.apply(session, loaded, config_files.digest(loaded), now_utc())
         people.load_demo(session, config_files.load_demo(ROOT / "config" / "demo"), PASSWORD, now_utc())
         users = {row.username: row.id for row in session.execute(text("SELECT username, id FROM person"))}
+    letter = _letter(container)
     container.close()
-    return Bed(environment, settings, users)
+    return Bed(environment, settings, users, letter)
+
+
+def _letter(container: Container) -> StoredObject:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "letter.pdf"
+        official_letter(
+            target,
+            issuer="UBND HUYỆN BÌNH MINH",
+            symbol_number="Số:      /UBND-PNV",
+            place_and_date="Bình Minh, ngày 02 tháng 3 năm 2026",
+            subject="V/v đo hiệu năng",
+            body_paragraphs=["Kính gửi quý cơ quan."],
+            signer_title="CHỦ TỊCH",
+            signer_name="Nguyễn Văn Hùng",
+            recipients=["Lưu: VT"],
+        )
+        with target.open("rb") as data:
+            return container.store.put(data)

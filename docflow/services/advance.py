@@ -1,6 +1,7 @@
 """Drive a document on: one stage's own step and what becomes of its outbox row, in one transaction."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from uuid import UUID
 
 from sqlalchemy import text
@@ -42,7 +43,8 @@ def _move(
     session: Session, pictures: Pictures, document_id: UUID, stage: State, step: Stage, asked: Asked
 ) -> State | None:
     try:
-        moved = step(session, pictures, document_id, asked)
+        with _undone_alone(session, stage):
+            moved = step(session, pictures, document_id, asked)
     except IllegalTransition:
         if stages.state_of(session, document_id) == stage:
             raise
@@ -54,3 +56,8 @@ def _move(
         return None
     session.execute(ABSORB, {"id": document_id, "seq": moved.answer["seq"]})
     return moved.plan.doc.state
+
+
+def _undone_alone(session: Session, stage: State) -> AbstractContextManager[object]:
+    """A number that was taken before somebody else registered the document goes back, and the event is still done."""
+    return session.begin_nested() if stage is State.REGISTER else nullcontext()

@@ -383,3 +383,7 @@ def test_random_lives_always_replay_to_what_is_stored(district: District, clock:
     assert found.problems == []
     assert Lives.moved >= 300
     assert Lives.taken >= 2000
+    import collections
+    with district.container.sessions() as session:
+        print(collections.Counter(session.execute(text("select action||':'||state_to from history")).scalars()))
+        print(collections.Counter(session.execute(text("select state from document")).scalars()), Lives.taken, Lives.moved)

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
@@ -59,13 +60,12 @@ class Composed:
             yield self._closing()
 
     def _composed_head(self, mail: OutgoingMail, sender: Address, recipient: Address, now: datetime) -> bytes:
-        message = EmailMessage(SMTP)
-        message["From"], message["To"], message["Subject"] = sender, recipient, mail.subject
-        message["Date"], message["Message-ID"] = format_datetime(now), mail.message_id
+        named = [("From", _mailbox(sender)), ("To", _mailbox(recipient)), ("Subject", _words("Subject", mail.subject))]
+        named += [("Date", format_datetime(now)), ("Message-ID", mail.message_id)]
         text = MIMEPart(SMTP)
         text.set_content(mail.body, cte="quoted-printable")
         extra = b"".join(_header_line(name, value) for name, value in mail.headers) + b"MIME-Version: 1.0\r\n"
-        own = message.as_bytes().removesuffix(b"\r\n") + extra
+        own = b"".join(f"{name}: {value}\r\n".encode("ascii") for name, value in named) + extra
         if not self._attachments:
             return own + text.as_bytes()
         multipart = f'Content-Type: multipart/mixed; boundary="{self._boundary}"\r\n'.encode()
@@ -105,6 +105,17 @@ def _check(mail: OutgoingMail) -> None:
     for _, kind, _ in mail.attachments:
         if not _MEDIA_TYPE.fullmatch(kind):
             raise Invalid(f"{kind!a} is not a media type. Write it as in application/pdf.")
+
+
+def _words(name: str, value: str) -> str:
+    """Not by ``EmailMessage``, which in Python 3.11 loses the space where it begins another encoded word."""
+    return Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
+
+
+def _mailbox(address: Address) -> str:
+    if not address.display_name:
+        return address.addr_spec
+    return f"{_words('From', address.display_name)}\r\n <{address.addr_spec}>"
 
 
 def _header_line(name: str, value: str) -> bytes:

@@ -10,16 +10,16 @@ DELIVERING = "deliver"
 
 
 def dispatch(plan: Plan, command: Dispatch) -> None:
-    """Create one delivery a recipient; with none, the document is closed at once."""
+    """Create one delivery a recipient. With none, or with paper alone, which the clerk hands over, it closes at once."""
     recipients = command.recipients if command.recipients is not None else _recipients(plan)
     plan.close_all(TaskRole.STAGE, state=TaskState.DONE)
     for recipient in recipients:
         plan.deliveries.append(_delivery(plan, recipient))
     plan.data["recipients"] = [r.name for r in recipients]
-    if not recipients:
+    if recipients:
+        plan.set(step=DELIVERING, dispatched_at=plan.now)
+    if all(d.channel == "paper" for d in plan.deliveries):
         plan.finish(State.CLOSED)
-        return
-    plan.set(step=DELIVERING, dispatched_at=plan.now)
 
 
 def _recipients(plan: Plan) -> tuple[Recipient, ...]:
