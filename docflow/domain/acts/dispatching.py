@@ -10,7 +10,7 @@ DELIVERING = "deliver"
 
 
 def dispatch(plan: Plan, command: Dispatch) -> None:
-    """Create one delivery a recipient. With none, or with paper alone, which the clerk hands over, it closes at once."""
+    """Create one delivery a recipient. With none, or with paper alone (the clerk hands it over), it closes at once."""
     recipients = command.recipients if command.recipients is not None else _recipients(plan)
     plan.close_all(TaskRole.STAGE, state=TaskState.DONE)
     for recipient in recipients:
