@@ -86,6 +86,7 @@ def backlog(container: Container, documents: list[UUID]) -> float:
 def run_per_move(bed: Bed, container: Container, documents: list[UUID]) -> float:
     """The peer: a Prefect flow run for each move, eight at a time, on the same server."""
     os.environ["PREFECT_API_URL"] = bed.environment["DOCFLOW_PREFECT_API_URL"]
+    os.environ |= {"PREFECT_LOGGING_LEVEL": "WARNING", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
     return asyncio.run(_run_per_move(container, documents))
 
 
