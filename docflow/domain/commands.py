@@ -1,7 +1,7 @@
 """What each action must be told. Unknown fields are refused; texts are NFC and without NUL."""
 
 import unicodedata
-from datetime import datetime
+from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -43,7 +43,7 @@ class WithReason(Command):
 class Register(Command):
     book: Name | None = None
     note: Text = ""
-    document_date: datetime | None = None
+    document_date: date | None = None
 
 
 class Handler(Command):

@@ -1,18 +1,20 @@
 """Numbers from register books, and the registering of documents."""
 
+from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from docflow.db.models import Document
 from docflow.domain.commands import Register
 from docflow.domain.configuration import RegisterBook
 from docflow.domain.decide import check
 from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.numbering import book_year, notation, series
-from docflow.domain.plan import TakenNumber
+from docflow.domain.plan import Plan, TakenNumber
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures
@@ -42,7 +44,21 @@ def register(session: Session, pictures: Pictures, document_id: UUID, command: R
             taken.append(_take(session, snapshot, actor, command, asked))
         return taken[0]
 
-    return perform(session, pictures, document_id, Action.REGISTER, command, asked, number=number)
+    moved = perform(session, pictures, document_id, Action.REGISTER, command, asked, number=number)
+    if moved.plan is not None:
+        _set_date(session, moved.plan, command)
+    return moved
+
+
+def _set_date(session: Session, plan: Plan, command: Register) -> None:
+    """An outgoing document bears the day it is numbered, unless the clerk says another (Decree 30 art. 15)."""
+    day = command.document_date or (_today(plan.doc, plan.now) if plan.doc.direction == "outgoing" else None)
+    if day is not None:
+        session.execute(update(Document).where(Document.id == plan.doc.id).values(document_date=day))
+
+
+def _today(snapshot: Snapshot, now: datetime) -> date:
+    return now.astimezone(ZoneInfo(snapshot.configuration.calendar.zone)).date()
 
 
 def _take(session: Session, snapshot: Snapshot, actor: Actor, command: Register, asked: Asked) -> TakenNumber:
@@ -50,8 +66,7 @@ def _take(session: Session, snapshot: Snapshot, actor: Actor, command: Register,
     book = _book(snapshot, command)
     kind = configuration.document_type(snapshot.doc_type)
     counter = series(book, kind, configuration.agency)
-    today = asked.now.astimezone(ZoneInfo(configuration.calendar.zone)).date()
-    year = book_year(today)
+    year = book_year(_today(snapshot, asked.now))
     taken = session.execute(TAKE, {"series": counter, "year": year}).scalar_one()
     symbol = None
     if snapshot.direction == "outgoing":

@@ -30,7 +30,7 @@ from docflow.services.transition import Moved, actor_of, perform, picture, read,
 from tests.conftest import START, Clock, District
 from tests.moves import TO_PROVINCE, apply_routes, substitute
 
-EXAMPLES, STEPS = 50, 50
+EXAMPLES, STEPS = 66, 50
 PEOPLE = (
     "chutich",
     "phochutich1",

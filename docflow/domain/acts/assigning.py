@@ -1,6 +1,5 @@
 """Assign, reassign, forward, claim, release."""
 
-from datetime import datetime
 from typing import Any
 
 from docflow.domain.commands import Assign, Forward, Handler, OnTask
@@ -24,6 +23,14 @@ def reassign(plan: Plan, command: Assign) -> None:
     _directive(plan, command)
     if plan.doc.step_needed:
         plan.rest_main()
+        _ask_the_new_head(plan)
+
+
+def _ask_the_new_head(plan: Plan) -> None:
+    """A step that the main handler's unit head holds goes to the head of the new main handler's unit."""
+    step = plan.doc.route.stage("review").step(str(plan.doc.step))
+    if step.who.head_of is not None:
+        plan.open_step(step)
 
 
 def assign_to_drafter(plan: Plan) -> None:
@@ -46,18 +53,16 @@ def _directive(plan: Plan, command: Assign) -> None:
         plan.restart(None, own)
         plan.set(due_at=own)
     for handler in command.handlers:
-        _open_row(plan, handler, command.directive, plan.deadline(handler.deadline) or _inherited(plan, handler))
+        _open_row(plan, handler, command.directive)
 
 
-def _inherited(plan: Plan, handler: Handler) -> datetime | None:
-    return None if handler.role == "information" else plan.doc.due_at
-
-
-def _open_row(plan: Plan, handler: Handler, directive: str, due: datetime | None) -> Task:
+def _open_row(plan: Plan, handler: Handler, directive: str) -> None:
+    """A row without a deadline of its own has the document's; the main one then needs no clock of its own."""
+    named = plan.deadline(handler.deadline)
+    due = named or (None if handler.role == "information" else plan.doc.due_at)
     task = plan.open(TaskRole(handler.role), directive=directive, due_at=due, **_address(plan, handler))
-    if due is not None:
+    if due is not None and (named or handler.role != "main"):
         plan.start_named(task, due)
-    return task
 
 
 def _address(plan: Plan, target: Handler | Forward) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def forward(plan: Plan, command: Forward) -> None:
     child = plan.open(row.role, parent_id=row.id, directive=command.note or row.directive, due_at=due, **address)
     if row.state is TaskState.WAITING:
         plan.change(child, state=TaskState.WAITING)
-    if due is not None:
+    if due is not None and (command.deadline is not None or any(c.task_id == row.id for c in plan.doc.clocks)):
         plan.start_named(child, due)
 
 
