@@ -161,7 +161,7 @@ class District:
             moved = create(session, self.container.pictures, new, files, self.asked(user))
         return UUID(moved.answer["id"])
 
-    def act(self, document: UUID, user: str | None, action: str, *, conditions: Any = None, **command: Any) -> Moved:
+    def act(self, document: UUID, user: str | None, action: str, /, *, conditions: Any = None, **command: Any) -> Moved:
         verb = Action(action)
         body = COMMANDS[verb].model_validate(command)
         asked = self.asked(user, **(conditions or {}))

@@ -65,6 +65,14 @@ class NewDocument(Metadata):
 
 
 DETAILS = ("pages", "copies", "language", "signer_name", "signer_position", "description")
+UNTOUCHED: dict[str, Any] = {"round": 1, "step_needed": 0, "step_agreed": 0} | dict.fromkeys(
+    (
+        *("step", "held_at", "ended_at", "due_at", "overdue_at", "dispatched_at"),
+        *("book", "book_year", "number", "notation", "registered_at"),
+        *("main_file_id", "answer_file_id", "pinned_file_id", "signed_file_id"),
+    )
+)
+"""What moves will set in time."""
 MAY_CREATE = {
     "incoming": (Role.CLERK, Role.INTEGRATION),
     "outgoing": (Role.HANDLER, Role.UNIT_HEAD, Role.LEADER, Role.CLERK),
@@ -133,7 +141,7 @@ def _row(
     _known_type(configuration, new.document_type)
     twin = find_duplicate(session, new.number_symbol, new.issuer)
     details = {name: getattr(new, name) for name in DETAILS if getattr(new, name) not in (None, "")}
-    return {
+    return UNTOUCHED | {
         "id": new_id(),
         "version": 0,
         "seq": 0,
@@ -146,15 +154,6 @@ def _row(
         "created_at": asked.now,
         "updated_at": asked.now,
         "state": route.stages[0].stage,
-        "step": None,
-        "round": 1,
-        "step_needed": 0,
-        "step_agreed": 0,
-        "held_at": None,
-        "ended_at": None,
-        "due_at": None,
-        "overdue_at": None,
-        "dispatched_at": None,
         "handlers_named": bool(rule and rule.get("handlers")),
         "subject": new.subject,
         "document_type": new.document_type,
@@ -170,15 +169,6 @@ def _row(
         "recipients": [r.model_dump() for r in new.recipients],
         "details": details | ({"rule": rule} if rule else {}),
         "search": searchable(new.subject, new.issuer, new.number_symbol),
-        "book": None,
-        "book_year": None,
-        "number": None,
-        "notation": None,
-        "registered_at": None,
-        "main_file_id": None,
-        "answer_file_id": None,
-        "pinned_file_id": None,
-        "signed_file_id": None,
     }
 
 

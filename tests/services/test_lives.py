@@ -5,41 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from docflow.bootstrap import Container
 from docflow.domain.commands import Sign
 from docflow.domain.errors import IllegalTransition
-from docflow.domain.lifecycle import DeliveryState, State
-from docflow.services import audit, dispatch, sign, stages
+from docflow.domain.lifecycle import State
+from docflow.services import sign
 from tests.conftest import District
-
-PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<</Root 1 0 R>>\n"
-
-
-def drive(district: District, document: UUID) -> str:
-    """What the router would do: the automatic moves, until a person is needed."""
-    container = district.container
-    while True:
-        with container.sessions.begin() as session:
-            state = stages.state_of(session, document)
-            step = stages.STAGES.get(state)
-            moved = step(session, container.pictures, document, district.asked(None)) if step else None
-        if moved is None:
-            return state.value
-
-
-def deliver(district: District, state: DeliveryState = DeliveryState.SENT) -> int:
-    container = district.container
-    with container.sessions.begin() as session:
-        parcels = dispatch.claim(session, "test", container.clock())
-    for parcel in parcels:
-        with container.sessions.begin() as session:
-            dispatch.settle(session, container.pictures, parcel, "test", state, "250 ok", district.asked(None))
-    return len(parcels)
-
-
-def whole(container: Container) -> None:
-    with container.sessions() as session:
-        assert audit.verify(session).problems == []
+from tests.moves import PDF, deliver, drive, whole
 
 
 def test_an_incoming_document_is_registered_assigned_handled_and_closed(district: District) -> None:
@@ -55,7 +26,7 @@ def test_an_incoming_document_is_registered_assigned_handled_and_closed(district
     district.act(doc, "ngansach2", "submit", proposal="Đã xử lý xong")
     assert drive(district, doc) == "closed"
     assert district.tasks(doc) == []
-    whole(district.container)
+    whole(district)
 
 
 def outgoing(district: District, recipients: list[dict[str, str]] | None = None, pdf: bytes = PDF) -> UUID:
@@ -90,11 +61,11 @@ def test_an_outgoing_draft_is_reviewed_signed_numbered_and_sent(
     assert answer["notation"] == "01/UBND-" + unit_code(district, doc)
     assert "01/ubnd-" in district.row(doc)["search"]
     assert drive(district, doc) == "dispatch"
-    assert deliver(district) == 1
+    assert len(deliver(district)) == 1
     assert district.row(doc)["state"] == State.CLOSED
     files = district.query("SELECT origin, version_no FROM document_file WHERE document_id = :d ORDER BY id", d=doc)
     assert [(f["origin"], f["version_no"]) for f in files] == [("upload", 1), ("signature", 2)]
-    whole(container)
+    whole(district)
 
 
 def head_of(district: District, doc: UUID) -> str:
@@ -117,7 +88,7 @@ def test_a_request_for_changes_goes_back_to_the_handler_one_round_further(distri
     district.act(doc, "vanthu2", "approve")
     answer = district.act(doc, "phochutich1", "refuse", reason="Chưa đủ thẩm quyền").answer
     assert (answer["state"], answer["step"], answer["round"]) == ("review", "draft", 3)
-    whole(district.container)
+    whole(district)
 
 
 def test_a_hold_stops_the_clocks_and_resuming_gives_back_what_was_left(district: District) -> None:
@@ -130,7 +101,7 @@ def test_a_hold_stops_the_clocks_and_resuming_gives_back_what_was_left(district:
     district.container.clock.pass_time(days=7)  # type: ignore[attr-defined]
     district.act(doc, "chutich", "resume")
     assert (district.row(doc)["due_at"] - due).days == 7
-    whole(district.container)
+    whole(district)
 
 
 def test_a_recall_freezes_the_document_and_asks_who_has_it_to_take_it_back(district: District) -> None:
@@ -139,4 +110,4 @@ def test_a_recall_freezes_the_document_and_asks_who_has_it_to_take_it_back(distr
     assert district.row(doc)["state"] == "recalled"
     with pytest.raises(IllegalTransition):
         district.act(doc, "ngansach2", "comment", text="muộn rồi")
-    whole(district.container)
+    whole(district)
