@@ -209,10 +209,18 @@ def test_a_page_tree_that_contains_itself_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_a_pdf_that_hangs_its_reader_is_ended_in_time(tmp_path: Path) -> None:
+    """With memory to spare, so that time is what it runs out of."""
+    source = tmp_path / "source"
+    source.write_bytes(exponential())
     began = time.monotonic()
     with pytest.raises(UnsupportedFile, match="more than 2 seconds"):
-        render(tmp_path, exponential(), timeout=2)
+        LimitedInspector(timeout=2, memory=32 << 30).render(source, "application/pdf", tmp_path)
     assert time.monotonic() - began < 10
+
+
+def test_a_pdf_that_hangs_its_reader_is_ended_by_the_usual_limits_too(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedFile):
+        render(tmp_path, exponential(), timeout=10)
 
 
 def test_a_reader_that_cannot_even_start_in_time_is_ended(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def _death(number: int) -> str:
         return "reading it took more computing time or memory than a document may"
     if number == signal.SIGXFSZ:
         return "what it unpacks to is larger than a document may be"
+    if number == signal.SIGABRT:
+        return "it needs more memory than a document may, or it crashed its reader"
     return f"it crashed its reader (signal {number})"
 
 
