@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import BinaryIO, cast
 
 from pyhanko.keys import load_certs_from_pemder_data
@@ -32,10 +33,15 @@ HYBRID = f"The file is a hybrid PDF, which programs may show differently. {SIGN_
 NONSTANDARD = f"The file does not keep to the PDF standard, so that programs may show it differently. {SIGN_ANEW}"
 
 
+_ONE_AT_A_TIME = Lock()
+"""asn1crypto, below pyHanko, fills in classes and parsed certificates at their first use, and two threads that do so
+at once leave a field out. Signing and verifying keep the interpreter busy anyway, so taking turns costs little."""
+
+
 class PadesSigner:
     """Signs with PKCS#12 keys and verifies against ``trust_roots``, PEM or DER files of authorities.
 
-    Call it from a thread that runs no event loop; calls from several threads may overlap. ``location`` is written
+    Call it from a thread that runs no event loop; calls from several threads take turns. ``location`` is written
     into each signature. Raises ConfigInvalid when a trust root cannot be read.
     """
 
@@ -45,6 +51,10 @@ class PadesSigner:
         self._keys = KeyCache()
 
     def sign(self, source: Path, target: Path, *, key: SignerKey, reason: str, field: str) -> None:
+        with _ONE_AT_A_TIME:
+            self._sign(source, target, key, reason, field)
+
+    def _sign(self, source: Path, target: Path, key: SignerKey, reason: str, field: str) -> None:
         signer = self._keys.get(key)
         metadata = PdfSignatureMetadata(
             field_name=field,
@@ -59,7 +69,7 @@ class PadesSigner:
 
     def verify(self, source: Path) -> list[SignatureReport]:
         """Raises SigningFailed when the file is no readable PDF or needs a password."""
-        with source.open("rb") as stream:
+        with _ONE_AT_A_TIME, source.open("rb") as stream:
             reader, doubt = _open_for_verification(stream)
             return asyncio.run(self._reports(reader, doubt))
 
