@@ -1,4 +1,4 @@
-"""The parser below pyHanko prepares itself at its first use: fresh processes whose first signatures come all at once."""
+"""The parser below pyHanko prepares itself at first use: processes whose first signatures come all at once."""
 
 import subprocess
 import sys
