@@ -22,20 +22,12 @@ from docflow.domain.checked import (
     refuse_one,
 )
 from docflow.domain.errors import NotFound
+from docflow.domain.hours import CalendarSettings
+from docflow.domain.ladders import Ladder, LadderFacts, LadderStep, Moment, Sla, SlaPolicy
 from docflow.domain.mail_rules import Addressee, MailFacts, MailMatch, MailRule, RuleOutcome
 from docflow.domain.roles import Capacity, Role
 from docflow.domain.routes import DOCUMENT_CLOCK, Direction, Route
-from docflow.domain.timing import (
-    Allowance,
-    AllowanceText,
-    CalendarSettings,
-    Ladder,
-    LadderStep,
-    Moment,
-    Sla,
-    SlaPolicy,
-    Urgency,
-)
+from docflow.domain.timing import Allowance, AllowanceText, Urgency
 
 __all__ = [
     "Addressee",
@@ -47,6 +39,7 @@ __all__ = [
     "Demo",
     "DocumentType",
     "Ladder",
+    "LadderFacts",
     "LadderStep",
     "MailFacts",
     "MailMatch",
@@ -150,6 +143,11 @@ class Configuration(Checked):
     @property
     def named_deadline_ladder(self) -> str | None:
         return self.sla.named_deadline_ladder
+
+    def unit_codes(self) -> set[str]:
+        """The units named for a calendar of their own or in the choice of a ladder."""
+        choosing = [*self.sla.named_deadline_ladders, *(c for policy in self.sla.policies for c in policy.ladders)]
+        return set(self.calendar.units) | {code for choice in choosing for code in choice.when.unit or ()}
 
     def route(self, name: str) -> Route:
         return _find(self.routes, "route", name, "route")

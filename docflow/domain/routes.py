@@ -151,7 +151,8 @@ class Route(Checked):
     """A template; ``book`` is the register book, ``clock`` the SLA policy of the whole document.
 
     Without ``book`` the agency's first book of that direction is used; without ``clock`` only what the leader
-    sets, and the clocks of stages and steps, run.
+    sets, and the clocks of stages and steps, run. ``acknowledge`` (the receipt, to the sender), ``archive`` (filing
+    after the work ends) and ``consult`` (opinions asked for) name the policies of these limits.
     """
 
     route: Name
@@ -159,6 +160,9 @@ class Route(Checked):
     name: Short | None = None
     book: Code | None = None
     clock: Name | None = None
+    acknowledge: Name | None = None
+    archive: Name | None = None
+    consult: Name | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -181,8 +185,9 @@ class Route(Checked):
 
     def clocks(self) -> Iterator[tuple[Location, str]]:
         """Every clock named in the route and where it stands."""
-        if self.clock:
-            yield ("clock",), self.clock
+        for limit in ("clock", "acknowledge", "archive", "consult"):
+            if policy := getattr(self, limit):
+                yield (limit,), policy
         for index, stage in enumerate(self.stages):
             if stage.clock:
                 yield ("stages", index, "clock"), stage.clock

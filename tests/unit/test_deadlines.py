@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from docflow.domain.calendars import CalendarSettings
 from docflow.domain.deadlines import Allowance, WorkingCalendar, due_at, fire_times, resume_due
 from docflow.domain.errors import Invalid
-from docflow.domain.timing import CalendarSettings, Ladder
+from docflow.domain.ladders import Ladder
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
