@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from docflow.domain import ladder_checks
 from docflow.domain.checked import (
     Checked,
     Code,
@@ -137,7 +138,7 @@ class Configuration(Checked):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse([*self._repeated(), *self._routes(), *self._ladders(), *self._rules(), *self._numbering()])
+        refuse([*self._repeated(), *self._routes(), *self._deadlines(), *self._rules(), *self._numbering()])
         return self
 
     @property
@@ -207,14 +208,9 @@ class Configuration(Checked):
                 (*where, "direction"),
             )
 
-    def _ladders(self) -> Iterator[Finding]:
-        known = {ladder.name for ladder in self.sla.ladders}
-        for index, policy in enumerate(self.sla.policies):
-            if policy.ladder is not None and policy.ladder not in known:
-                yield _unknown("ladder", policy.ladder, known, ("sla", "policies", index, "ladder"))
-        named = self.sla.named_deadline_ladder
-        if named is not None and named not in known:
-            yield _unknown("ladder", named, known, ("sla", "named_deadline_ladder"))
+    def _deadlines(self) -> Iterator[Finding]:
+        types = [kind.id for kind in self.document_types]
+        yield from ladder_checks.findings(self.sla, self.calendar, types, [route.route for route in self.routes])
 
     def _rules(self) -> Iterator[Finding]:
         routes = {route.route for route in self.routes if route.direction is Direction.INCOMING}

@@ -21,6 +21,7 @@ __all__ = [
     "due_at",
     "due_firings",
     "fire_times",
+    "last_firing",
     "next_firing",
     "overdue",
     "resume_due",
@@ -197,6 +198,12 @@ def next_firing(
         (climb.at(step, climb.first(step), turn) for step, turn in turns if turn < step.turns),
         default=None,
     )
+
+
+def last_firing(step: LadderStep, started_at: datetime, due_at: datetime, calendar: WorkingCalendar) -> datetime:
+    """The instant of a step's last turn."""
+    climb = _climb(Ladder(name="alone", steps=(step,)), started_at, due_at, calendar, None)
+    return climb.at(step, climb.first(step), step.turns - 1)
 
 
 def fire_times(
