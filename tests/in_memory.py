@@ -9,12 +9,14 @@ from uuid import UUID, uuid5
 
 from docflow.adapters import config_files
 from docflow.db.base import new_id
+from docflow.domain.calendars import Calendars
 from docflow.domain.commands import COMMANDS
 from docflow.domain.configuration import Configuration
+from docflow.domain.consequences import NewFile, TakenNumber
 from docflow.domain.decide import decide, decide_drafter, decide_settled
 from docflow.domain.directory import Directory, Membership, Person, Substitution, Unit
 from docflow.domain.lifecycle import Action, State
-from docflow.domain.plan import NewFile, Plan, TakenNumber
+from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
 
@@ -125,6 +127,7 @@ class Paper:
             "due_at": None,
             "route": template,
             "configuration": self.configuration,
+            "calendars": Calendars.of(self.configuration.calendar),
         }
         return Snapshot(**values | facts)
 

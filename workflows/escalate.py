@@ -2,11 +2,13 @@
 
 from prefect import flow
 
-from docflow.services import deadlines
+from docflow.services import escalation
 from workflows.engine import Engine, Shift, attempt, here, run_name
 
-LONGEST = 60.0  # seconds; a clock that a lost NOTIFY started is found after this
-_PAUSE = 0.5  # seconds between looks, however often the bell rings
+LONGEST = (
+    5.0  # seconds; a clock that a lost NOTIFY started, or a clock of the machine that was set, is found after this
+)
+_PAUSE = 0.05  # seconds between looks, however often the bell rings
 
 
 @flow(name="escalate", flow_run_name=run_name, persist_result=False, validate_parameters=False)
@@ -28,7 +30,7 @@ async def escalate(stay: bool = False) -> int:
 def _fire(engine: Engine) -> int:
     container = engine.container
     with container.sessions.begin() as session:
-        fired = deadlines.escalate_due(session, container.pictures, container.clock())
+        fired = escalation.escalate_due(session, container.pictures, container.clock())
     if fired:
         container.waker.wake()
     return fired
@@ -48,7 +50,7 @@ async def _until_next(engine: Engine) -> float:
 def _seconds_left(engine: Engine) -> float:
     container = engine.container
     with container.sessions() as session:
-        nearest = deadlines.next_fire(session)
+        nearest = escalation.next_fire(session)
     if nearest is None:
         return LONGEST
     return min(LONGEST, max(0.0, (nearest - container.clock()).total_seconds()))

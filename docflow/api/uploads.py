@@ -7,8 +7,8 @@ from starlette.datastructures import UploadFile
 
 from docflow.adapters.inspect.claims import check_claim, safe_name
 from docflow.bootstrap import Container
+from docflow.domain.consequences import NewFile
 from docflow.domain.errors import Invalid
-from docflow.domain.plan import NewFile
 from docflow.services.files import new_file
 from docflow.services.ports import StoredObject
 

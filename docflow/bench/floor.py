@@ -109,8 +109,8 @@ def _payload(payload: dict[str, Any]) -> str:
     for kind in ("tasks", "clocks"):
         for row in payload[f"{kind}_opened"]:
             literal = _named(literal, row["id"], kind, "1")
-        for row in payload["tasks_closed"] if kind == "tasks" else payload["clocks_stopped"]:
-            literal = _named(literal, row["id"] if kind == "tasks" else row, kind, "0")
+        for row in payload["tasks_closed" if kind == "tasks" else "clocks_stopped"]:
+            literal = _named(literal, row["id"], kind, "0")
     for row in payload["tasks_changed"]:
         literal = f"replace({literal}, '{row['id']}', {DOCUMENT.replace('SELECT id', 'SELECT main')}::text)"
     for notice in payload["notices"]:

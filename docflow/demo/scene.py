@@ -13,7 +13,7 @@ from docflow.db.models import Delivery, Outbox
 from docflow.demo.dial import Dial
 from docflow.demo.office import Office
 from docflow.domain.errors import Unavailable
-from docflow.services import deadlines
+from docflow.services import escalation
 
 PATIENCE = 120.0
 """Seconds for the engine to come to rest."""
@@ -48,7 +48,7 @@ class Scene:
             events = session.scalar(select(func.count()).select_from(Outbox).where(undone)) or 0
             queued = select(func.count()).select_from(Delivery).where(Delivery.state == "queued")
             deliveries = session.scalar(queued) or 0
-            step = deadlines.next_fire(session)
+            step = escalation.next_fire(session)
         late = step is not None and step <= self.now
         if not events and not deliveries and not late:
             return ""

@@ -8,9 +8,10 @@ from uuid import UUID
 from docflow.domain.access import may
 from docflow.domain.acts import assigning, dispatching, registering, reviewing, signing, timing
 from docflow.domain.commands import Command, as_json
+from docflow.domain.consequences import NewFile, TakenNumber
 from docflow.domain.errors import Forbidden, IllegalTransition
 from docflow.domain.lifecycle import TABLE, WHILE_HELD, Action, State, TaskRole
-from docflow.domain.plan import NewFile, Plan, TakenNumber
+from docflow.domain.plan import Plan
 from docflow.domain.snapshot import Actor, Snapshot
 
 ACTS: dict[Action, Callable[[Plan, Any], None]] = {

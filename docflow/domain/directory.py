@@ -81,6 +81,7 @@ class Directory:
     substitutions: tuple[Substitution, ...] = ()
     root_code: str = ""
     _principals: dict[tuple[UUID, frozenset[Role] | None], frozenset[UUID]] = field(default_factory=dict, repr=False)
+    _paths: dict[UUID | None, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def by_username(self) -> dict[str, Person]:
@@ -112,6 +113,20 @@ class Directory:
                 found.add(current)
                 todo.extend(self._children.get(current, ()))
         return found
+
+    def path(self, unit_id: UUID | None) -> tuple[str, ...]:
+        """The codes of a unit and of those above it, nearest first; empty for no unit."""
+        known = self._paths.get(unit_id)
+        if known is None:
+            known = self._paths[unit_id] = tuple(self._upwards(unit_id))
+        return known
+
+    def _upwards(self, unit_id: UUID | None) -> Iterable[str]:
+        seen: set[UUID] = set()
+        while unit_id is not None and unit_id in self.units and unit_id not in seen:
+            seen.add(unit_id)
+            yield self.units[unit_id].code
+            unit_id = self.units[unit_id].parent_id
 
     def person(self, name: str | UUID) -> Person:
         """By id or username. Raises Invalid when there is no such active person."""
@@ -168,10 +183,17 @@ class Directory:
         ]
 
     def substitute_of(self, person_id: UUID, now: datetime) -> Person | None:
-        for s in self.substitutions:
-            if s.absent_id == person_id and s.active(now):
+        for s in self._by_absent.get(person_id, ()):
+            if s.active(now):
                 return self.people.get(s.substitute_id)
         return None
+
+    @cached_property
+    def _by_absent(self) -> dict[UUID, list[Substitution]]:
+        found: dict[UUID, list[Substitution]] = {}
+        for s in self.substitutions:
+            found.setdefault(s.absent_id, []).append(s)
+        return found
 
 
 def _processes(person: Person, unit_id: UUID) -> bool:

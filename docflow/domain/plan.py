@@ -1,253 +1,22 @@
-"""A move in the making: everything one action changes, gathered before anything is written.
+"""A move in the making, with the stages and steps of the document's route."""
 
-Acts call these verbs; ``docflow.services.transition`` writes the result in one statement.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from docflow.domain.conditions import Condition
-from docflow.domain.configuration import SlaPolicy
-from docflow.domain.deadlines import Allowance, WorkingCalendar, due_at, resume_due
 from docflow.domain.directory import Person
 from docflow.domain.errors import Invalid
 from docflow.domain.lifecycle import ENDS, State, TaskRole, TaskState
 from docflow.domain.roles import Role
 from docflow.domain.routes import Stage, Step, Who
-from docflow.domain.snapshot import Actor, Clock, Snapshot, Task, readers_of
-
-EXPLICIT = "named deadline"
-"""The policy's name where a person, not a policy, set the deadline."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a person should hear of; ``key`` makes a repeat recognisable."""
-
-    user_id: UUID
-    kind: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
-    id: UUID
-    kind: str
-    recipient: str
-    address: str
-    channel: str
-
-
-@dataclass(frozen=True, slots=True)
-class TakenNumber:
-    """A number taken from a register book in the running transaction."""
-
-    book: str
-    series: str
-    year: int
-    number: int
-    notation: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewFile:
-    """A file whose bytes lie verified in the object store; ``kind`` is main, answer or attachment."""
-
-    id: UUID
-    kind: str
-    version_no: int
-    name: str
-    media_type: str
-    size: int
-    sha256: str
-    origin: str
-    derived_from: UUID | None = None
+from docflow.domain.snapshot import ClockKind
+from docflow.domain.timekeeping import Timekeeping
 
 
 @dataclass(slots=True)
-class Plan:
+class Plan(Timekeeping):
     """``doc`` is the document as it will be; the lists are what is written beside it."""
-
-    before: Snapshot
-    doc: Snapshot
-    actor: Actor
-    now: datetime
-    new_id: Callable[[], UUID]
-    number: TakenNumber | None = None
-    signed_file: NewFile | None = None
-    files: list[NewFile] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)
-    opened: list[Task] = field(default_factory=list)
-    closed: dict[UUID, TaskState] = field(default_factory=dict)
-    changed: dict[UUID, Task] = field(default_factory=dict)
-    outcomes: dict[UUID, str] = field(default_factory=dict)
-    clocks_opened: list[Clock] = field(default_factory=list)
-    clocks_changed: dict[UUID, Clock] = field(default_factory=dict)
-    clocks_stopped: set[UUID] = field(default_factory=set)
-    readers: set[UUID] = field(default_factory=set)
-    deliveries: list[NewDelivery] = field(default_factory=list)
-    deliveries_recalled: bool = False
-    notices: list[Notice] = field(default_factory=list)
-    advance: bool = False
-    visible_change: bool = True
-    overdue_at: datetime | None = None
-
-    # -- the document -------------------------------------------------------------------------------------------
-
-    def set(self, **changes: Any) -> None:
-        self.doc = replace(self.doc, **changes)
-
-    @property
-    def calendar(self) -> WorkingCalendar:
-        return WorkingCalendar.of(self.doc.configuration.calendar)
-
-    def holds(self, condition: Condition | None) -> bool:
-        return condition is None or condition.holds(self.doc.facts())
-
-    # -- tasks --------------------------------------------------------------------------------------------------
-
-    def active(self, *roles: TaskRole) -> list[Task]:
-        """The rows that are active in the plan as it stands, old and new."""
-        old = [self.changed.get(t.id, t) for t in self.before.tasks if t.id not in self.closed]
-        new = [t for t in self.opened if t.id not in self.closed]
-        return [t for t in (*old, *new) if t.active and (not roles or t.role in roles)]
-
-    def open(self, role: TaskRole, **fields: Any) -> Task:
-        task = Task(
-            id=self.new_id(),
-            role=role,
-            state=TaskState.OPEN,
-            user_id=fields.pop("user_id", None),
-            unit_id=fields.pop("unit_id", None),
-            pool_role=fields.pop("pool_role", None),
-            step=fields.pop("step", None),
-            round=self.doc.round,
-            assigned_by=self.actor.principal.id if self.actor.principal else None,
-            **fields,
-        )
-        self.opened.append(task)
-        self.readers |= readers_of(task, self.actor.directory)
-        self.tell(task)
-        return task
-
-    def tell(self, task: Task) -> None:
-        """Once a move: work that comes back later is told again."""
-        if task.user_id is not None and task.user_id != (self.actor.person and self.actor.person.id):
-            self.notify(task.user_id, f"task_{task.role}", f"task:{task.id}:{self.doc.seq + 1}")
-
-    def notify(self, user_id: UUID, kind: str, key: str) -> bool:
-        """Tell a person, unless they may not read the document: even a notice says that there is one."""
-        person = self.actor.directory.people.get(user_id)
-        told = person is not None and person.active and self.may_read(person)
-        if told:
-            self.notices.append(Notice(user_id, kind, key))
-        return told
-
-    def may_read(self, person: Person) -> bool:
-        """As far as secrecy goes."""
-        return person.clearance >= self.doc.secrecy
-
-    def close(self, task: Task, state: TaskState = TaskState.DONE, outcome: str = "") -> None:
-        self.closed[task.id] = state
-        if outcome:
-            self.outcomes[task.id] = outcome
-        self.clocks_stopped |= {c.id for c in self.doc.clocks if c.task_id == task.id}
-        for asked in self.active(TaskRole.EXTENSION):
-            if asked.parent_id == task.id:
-                self.closed[asked.id] = TaskState.CANCELLED
-
-    def close_all(self, *roles: TaskRole, state: TaskState = TaskState.CANCELLED) -> None:
-        for task in self.active(*roles):
-            self.close(task, state)
-
-    def change(self, task: Task, **fields: Any) -> Task:
-        """Change an active row, whether it is stored already or opened by this plan."""
-        changed = replace(task, **fields)
-        if any(t.id == task.id for t in self.opened):
-            self.opened = [changed if t.id == task.id else t for t in self.opened]
-        else:
-            self.changed[task.id] = changed
-        self.readers |= readers_of(changed, self.actor.directory)
-        return changed
-
-    # -- clocks -------------------------------------------------------------------------------------------------
-
-    def policy(self, name: str) -> SlaPolicy:
-        return self.doc.configuration.sla_policy(name)
-
-    def deadline(self, wish: datetime | str | Allowance | None) -> datetime | None:
-        """The instant a named deadline means. Raises Invalid for one that has passed already."""
-        if wish is None:
-            return None
-        due = wish if isinstance(wish, datetime) else due_at(Allowance.of(wish), self.now, self.calendar)
-        if due <= self.now:
-            raise Invalid(
-                f"The deadline {due.isoformat()} has passed already. Name one in the future.", field="deadline"
-            )
-        return due
-
-    def start_policy(self, name: str, task: Task | None) -> datetime:
-        policy = self.policy(name)
-        allowance = policy.allowance_for(self.doc.urgency)
-        due = due_at(allowance, self.now, self.calendar)
-        self._start(name, str(allowance), policy.ladder, task, due)
-        return due
-
-    def start_named(self, task: Task | None, due: datetime) -> None:
-        ladder = self.doc.configuration.named_deadline_ladder
-        self._start(EXPLICIT, "", ladder, task, due)
-
-    def _start(self, policy: str, allowance: str, ladder: str | None, task: Task | None, due: datetime) -> None:
-        paused = self.doc.held_at
-        clock_id = self.new_id()
-        task_id = task.id if task else None
-        self.clocks_opened.append(Clock(clock_id, task_id, policy, allowance, ladder, self.now, due, paused))
-
-    def restart(self, task: Task | None, due: datetime) -> None:
-        """A new deadline for the same thing: the old clock stops and stays as it was, a new one starts."""
-        task_id = task.id if task else None
-        self.clocks_stopped |= {c.id for c in self.running() if c.task_id == task_id}
-        self.start_named(task, due)
-
-    def running(self) -> list[Clock]:
-        stopped = self.clocks_stopped
-        return [self.clocks_changed.get(c.id, c) for c in self.doc.clocks if c.id not in stopped]
-
-    def pause(self) -> None:
-        for clock in self.running():
-            self.clocks_changed[clock.id] = replace(clock, paused_at=self.now)
-
-    def resume(self) -> None:
-        """Restart every clock with the time it had left; a task's own deadline moves along."""
-        for clock in self.running():
-            if clock.paused_at is None:
-                continue
-            due = resume_due(
-                clock.due_at, clock.paused_at, self.now, self.calendar, Allowance.of(clock.allowance or "0 hours")
-            )
-            self.clocks_changed[clock.id] = replace(clock, due_at=due, paused_at=None)
-            self._move_task(clock.task_id, due)
-
-    def _move_task(self, task_id: UUID | None, due: datetime) -> None:
-        if task_id is None:
-            self.set_due(due)
-            return
-        for task in self.active():
-            if task.id == task_id:
-                self.change(task, due_at=due)
-
-    def set_due(self, due: datetime) -> None:
-        """The document's deadline, and with it that of rows which share it and have no clock of their own."""
-        timed, old = {c.task_id for c in self.running()}, self.doc.due_at
-        self.set(due_at=due)
-        for task in self.active():
-            if old is not None and task.due_at == old and task.id not in timed:
-                self.change(task, due_at=due)
-
-    # -- stages and steps ---------------------------------------------------------------------------------------
 
     def next_stage(self) -> None:
         """Leave the stage the document is in for the next one whose condition holds."""
@@ -332,6 +101,8 @@ class Plan:
         self.clocks_stopped |= {c.id for c in self.doc.clocks}
         self.clocks_opened.clear()
         self.set(state=state, step=None, held_at=None)
+        if state is State.CLOSED and self.doc.route.archive:
+            self.start_policy(self.doc.route.archive, None, ClockKind.ARCHIVE)
         self.advance = False
 
     # -- whom a Who means ---------------------------------------------------------------------------------------
@@ -371,18 +142,3 @@ class Plan:
     def main_person(self) -> Person | None:
         mains = self.active(TaskRole.MAIN)
         return self.actor.directory.people.get(mains[0].user_id) if mains and mains[0].user_id else None
-
-
-def task_json(task: Task) -> dict[str, Any]:
-    """A row as history tells it: enough to replay who had what to do."""
-    fields: Mapping[str, Any] = {
-        "id": task.id,
-        "role": task.role.value,
-        "user": task.user_id,
-        "unit": task.unit_id,
-        "pool": task.pool_role.value if task.pool_role else None,
-        "step": task.step,
-        "due": task.due_at.isoformat() if task.due_at else None,
-        "state": task.state.value,
-    }
-    return {k: str(v) for k, v in fields.items() if v is not None}

@@ -1,10 +1,12 @@
 """What a decision is made on: one document with its open work, and the person who acts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
+from docflow.domain.calendars import Calendars
 from docflow.domain.configuration import Configuration
 from docflow.domain.directory import Directory, Person, pool, unit_principal
 from docflow.domain.lifecycle import ACTIVE, State, TaskRole, TaskState
@@ -35,9 +37,20 @@ class Task:
         return self.state in ACTIVE
 
 
+class ClockKind(StrEnum):
+    """``work`` times the document or a row; the others are the document's legal limits beside it (domain.md §2)."""
+
+    WORK = "work"
+    ACKNOWLEDGE = "acknowledge"
+    ARCHIVE = "archive"
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A running or paused deadline, of the document (no task) or of one task."""
+    """A running or paused deadline, of the document (no task) or of one task.
+
+    ``fired`` counts by step of its ladder how often it fired; ``calendar`` names the unit whose working time counts.
+    """
 
     id: UUID
     task_id: UUID | None
@@ -47,8 +60,12 @@ class Clock:
     started_at: datetime
     due_at: datetime
     paused_at: datetime | None = None
-    fired: tuple[int, ...] = ()
-    """The steps of its ladder that have fired, by index."""
+    fired: Mapping[int, int] = field(default_factory=dict)
+    kind: ClockKind = ClockKind.WORK
+    calendar: str = ""
+    calendar_version: int = 1
+    pause_reason: str = ""
+    next_fire_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +104,13 @@ class Snapshot:
     due_at: datetime | None
     route: Route
     configuration: Configuration = field(repr=False)
+    calendars: Calendars = field(repr=False)
+    """Of the newest configuration: the government moves days off for work that has begun, too."""
+    calendar_version: int = 1
     tasks: tuple[Task, ...] = ()
     clocks: tuple[Clock, ...] = ()
+    stage_since: datetime | None = None
+    archived_at: datetime | None = None
     handlers_named: bool = False
     """Whether rules or a person have named who handles it."""
 

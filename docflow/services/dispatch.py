@@ -12,11 +12,12 @@ from docflow.db.base import new_id
 from docflow.db.models import Delivery, Document, DocumentFile, History
 from docflow.domain.acts.dispatching import DELIVERING
 from docflow.domain.commands import WithReason
+from docflow.domain.consequences import Notice
 from docflow.domain.decide import decide_settled
 from docflow.domain.directory import Directory
 from docflow.domain.errors import Forbidden, IllegalTransition, NotFound
 from docflow.domain.lifecycle import Action, DeliveryState, State
-from docflow.domain.plan import Notice, Plan
+from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
@@ -153,16 +154,16 @@ def _record(
             "answer": answer[:500],
         }
         if state in UNWELCOME:
-            plan.notices += _for_clerks(actor.directory, snapshot, f"delivery_{state}", parcel.id)
+            plan.notices += _for_clerks(actor.directory, snapshot, f"delivery_{state}", parcel.id, asked.now)
         return plan
 
     return move(session, pictures, parcel.document_id, "deliver", asked, planner)
 
 
-def _for_clerks(directory: Directory, snapshot: Snapshot, kind: str, delivery_id: UUID) -> list[Notice]:
+def _for_clerks(directory: Directory, snapshot: Snapshot, kind: str, delivery_id: UUID, now: datetime) -> list[Notice]:
     clerks = directory.holders(Role.CLERK, directory.root.id)
     key = f"delivery:{delivery_id}:{snapshot.seq}"
-    return [Notice(p.id, kind, key) for p in clerks if p.clearance >= snapshot.secrecy]
+    return [Notice(p.id, kind, key, now) for p in clerks if p.clearance >= snapshot.secrecy]
 
 
 def _unsettled(session: Session, document_id: UUID) -> int:

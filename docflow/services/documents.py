@@ -15,10 +15,11 @@ from docflow.domain.access import edits
 from docflow.domain.audit import GENESIS
 from docflow.domain.commands import Command, Recipient, clean_text
 from docflow.domain.configuration import Configuration
+from docflow.domain.consequences import NewFile
 from docflow.domain.directory import Directory, pool, unit_principal
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid, NotFound
 from docflow.domain.lifecycle import OPEN
-from docflow.domain.plan import NewFile, Plan
+from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.routes import Route
 from docflow.domain.searching import searchable
@@ -67,7 +68,7 @@ class NewDocument(Metadata):
 DETAILS = ("pages", "copies", "language", "signer_name", "signer_position", "description")
 UNTOUCHED: dict[str, Any] = {"round": 1, "step_needed": 0, "step_agreed": 0} | dict.fromkeys(
     (
-        *("step", "held_at", "ended_at", "due_at", "overdue_at", "dispatched_at"),
+        *("step", "held_at", "ended_at", "due_at", "overdue_at", "dispatched_at", "stage_since", "archived_at"),
         *("book", "book_year", "number", "notation", "registered_at"),
         *("main_file_id", "answer_file_id", "pinned_file_id", "signed_file_id"),
     )
@@ -107,7 +108,10 @@ def create(
     row = _row(session, new, directory, configuration, number, actor, asked, trusted=trusted, rule=rule)
     session.add(Document(**row))
     session.flush()
-    answer = _begin(session, row, configuration, actor, asked, files)
+    calendar_version, calendars = pictures.current_calendars(session)
+    begun = row | {"tasks": None, "clocks": None, "calendar_version": calendar_version}
+    snapshot = snapshot_of(begun, configuration, calendars)
+    answer = _begin(session, row, snapshot, actor, asked, files)
     keep_answer(session, asked, answer)
     return Moved(answer)
 
@@ -206,12 +210,11 @@ def find_duplicate(session: Session, number_symbol: str, issuer: str) -> UUID | 
 def _begin(
     session: Session,
     row: dict[str, Any],
-    configuration: Configuration,
+    snapshot: Snapshot,
     actor: Actor,
     asked: Asked,
     files: tuple[NewFile, ...],
 ) -> dict[str, Any]:
-    snapshot = snapshot_of(row | {"tasks": None, "clocks": None}, configuration)
     plan = Plan(snapshot, snapshot, actor, asked.now, new_id, files=list(files))
     plan.data |= {"subject_length": len(row["subject"]), "route": row["route"], "direction": row["direction"]}
     if row["duplicate_of"] is not None:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from docflow.db.base import new_id
 from docflow.db.models import Blob, Document, DocumentFile
 from docflow.domain.commands import Attach, Nothing
+from docflow.domain.consequences import NewFile
 from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.lifecycle import Action
-from docflow.domain.plan import NewFile
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures
 from docflow.services.ports import StoredObject

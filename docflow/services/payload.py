@@ -8,9 +8,10 @@ from uuid import UUID
 from docflow.db.base import new_id
 from docflow.db.queries.context import Context
 from docflow.domain.audit import HistoryRow, row_hash
-from docflow.domain.deadlines import fire_times
+from docflow.domain.consequences import Call, Fired, NewUrging, Notice, task_json
+from docflow.domain.deadlines import next_firing
 from docflow.domain.lifecycle import ENDS
-from docflow.domain.plan import Plan, task_json
+from docflow.domain.plan import Plan
 from docflow.domain.searching import searchable
 from docflow.domain.snapshot import Clock, Task
 from docflow.domain.timing import Allowance
@@ -36,15 +37,19 @@ def payload_of(context: Context, plan: Plan, name: str, asked: Asked) -> Row:
             {"id": i, "state": s.value, "outcome": plan.outcomes.get(i, ""), "closed_by": closed_by}
             for i, s in closed.items()
         ],
-        "tasks_changed": [_task(t) for t in changed],
+        "tasks_changed": [*(_task(t) for t in changed), *_overdue(plan, changed)],
         "tasks_opened": [_task(t) for t in opened],
-        "clocks_stopped": list(plan.clocks_stopped),
+        "clocks_stopped": [{"id": i} for i in plan.clocks_stopped],
         "clocks_changed": [_clock(plan, c) for c in plan.clocks_changed.values() if c.id not in plan.clocks_stopped],
         "clocks_opened": [_clock(plan, c) for c in plan.clocks_opened if _still_wanted(c, opened, known)],
-        "readers": list(plan.readers - context.readers),
+        "escalations": [_escalation(f) for f in plan.fired],
+        "urgings": [_urging(u) for u in plan.urgings],
+        "stage_times": _stage_times(plan),
+        "readers": [{"id": i} for i in plan.readers - context.readers],
         "files": [_file(plan, asked, f) for f in plan.files],
         "deliveries": [_delivery(plan, d) for d in plan.deliveries],
-        "notices": [{"id": new_id(), "user_id": n.user_id, "kind": n.kind, "key": n.key} for n in plan.notices],
+        "notices": [_notice(n) for n in plan.notices],
+        "calls": [_call(c) for c in plan.calls],
         "entries": _entries(plan, asked),
         "first": [],
         "events": _events(plan, history.seq),
@@ -74,6 +79,8 @@ def _document(context: Context, plan: Plan, history: HistoryRow) -> Row:
         "due_at": doc.due_at,
         "overdue_at": plan.overdue_at or overdue,
         "dispatched_at": doc.dispatched_at,
+        "stage_since": _stage_since(plan),
+        "archived_at": doc.archived_at,
         "answer_required": doc.answer_required,
         "handlers_named": doc.handlers_named,
         "book": doc.book,
@@ -170,6 +177,11 @@ def _clock(plan: Plan, clock: Clock) -> Row:
         "policy": clock.policy,
         "allowance": clock.allowance,
         "ladder": clock.ladder,
+        "kind": clock.kind.value,
+        "calendar": clock.calendar,
+        "calendar_version": clock.calendar_version,
+        "pause_reason": clock.pause_reason,
+        "fired": clock.fired,
         "due_at": clock.due_at,
         "paused_at": clock.paused_at,
         "next_fire_at": next_fire(plan, clock),
@@ -180,13 +192,69 @@ def next_fire(plan: Plan, clock: Clock) -> datetime | None:
     """When the clock's ladder has its next step to fire; None while paused, without a ladder, or at its end."""
     if clock.ladder is None or clock.paused_at is not None:
         return None
+    if any(f.clock_id == clock.id for f in plan.fired):
+        return clock.next_fire_at
     ladder = plan.doc.configuration.ladder(clock.ladder)
-    times = fire_times(ladder, clock.started_at, clock.due_at, plan.calendar, allowance_of(clock))
-    return min((at for step, at in times if step not in clock.fired), default=None)
+    hours = plan.calendar_of(clock)
+    return next_firing(ladder, clock.started_at, clock.due_at, hours, allowance_of(clock), clock.fired)
 
 
 def allowance_of(clock: Clock) -> Allowance | None:
     return Allowance.of(clock.allowance) if clock.allowance else None
+
+
+def _overdue(plan: Plan, changed: list[Task]) -> list[Row]:
+    """Rows that are marked late and stay as they are otherwise."""
+    known = {t.id for t in changed} | set(plan.closed)
+    late = {t.id: t for t in plan.before.tasks if t.id in plan.overdue_tasks and t.id not in known}
+    return [_task(task) | {"overdue_at": plan.overdue_tasks[i]} for i, task in late.items()]
+
+
+def _escalation(fired: Fired) -> Row:
+    return {
+        "id": new_id(),
+        "clock_id": fired.clock_id,
+        "step": fired.step,
+        "turn": fired.turn,
+        "action": fired.action,
+        "whom": fired.whom,
+        "due_at": fired.at,
+        "told": list(fired.told),
+    }
+
+
+def _urging(urging: NewUrging) -> Row:
+    names = ("task_id", "grade", "text", "urged_by")
+    return {"id": new_id()} | {name: getattr(urging, name) for name in names}
+
+
+def _notice(notice: Notice) -> Row:
+    names = ("user_id", "kind", "key", "data", "urgent", "instead_of", "deliver_at", "at_once")
+    return {"id": new_id()} | {name: getattr(notice, name) for name in names}
+
+
+def _call(call: Call) -> Row:
+    return {"key": call.key, "event": call.event, "body": call.body}
+
+
+def _stage_since(plan: Plan) -> datetime | None:
+    doc, before = plan.doc, plan.before
+    if doc.state in ENDS or doc.held_at is not None:
+        return None
+    return plan.now if _moved_on(plan) or before.stage_since is None else before.stage_since
+
+
+def _moved_on(plan: Plan) -> bool:
+    return plan.doc.state is not plan.before.state
+
+
+def _stage_times(plan: Plan) -> list[Row]:
+    """The stretch of a stage that ends here: the document goes on, or comes to a halt."""
+    before, since = plan.before, plan.before.stage_since
+    if since is None or not (_moved_on(plan) or (plan.doc.held_at is not None and before.held_at is None)):
+        return []
+    worked = plan.hours().working_between(since, plan.now)
+    return [{"stage": before.state.value, "entered_at": since, "working_seconds": int(worked.total_seconds())}]
 
 
 def _file(plan: Plan, asked: Asked, file: Any) -> Row:

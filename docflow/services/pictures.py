@@ -11,6 +11,7 @@ from docflow.db.models import ConfigVersion, DirectoryStamp, Substitution, User
 from docflow.db.models import Membership as MembershipRow
 from docflow.db.models import Unit as UnitRow
 from docflow.domain import directory as picture
+from docflow.domain.calendars import Calendars
 from docflow.domain.configuration import Configuration
 from docflow.domain.errors import Unavailable
 from docflow.domain.roles import Role
@@ -23,7 +24,7 @@ class Pictures:
         self._lock = Lock()
         self._directory: picture.Directory | None = None
         self._configurations: dict[int, Configuration] = {}
-        self._newest: int | None = None
+        self._calendars: dict[int, Calendars] = {}
 
     def directory(self, session: Session, version: int | None = None) -> picture.Directory:
         """The directory at ``version`` (as the caller just read it) or at whatever is current."""
@@ -44,6 +45,21 @@ class Pictures:
                 raise Unavailable(f"Configuration version {number} is missing. Restore it from a backup.")
             known = self._configurations[number] = Configuration.model_validate(content)
         return known
+
+    def calendars(self, session: Session, version: int) -> Calendars:
+        """Working time as applied with that version."""
+        known = self._calendars.get(version)
+        if known is None:
+            known = self._calendars[version] = Calendars.of(self.configuration(session, version).calendar)
+        return known
+
+    def current_calendars(self, session: Session) -> tuple[int, Calendars]:
+        """Working time as it is now, and the version it was applied with."""
+        newest = select(ConfigVersion.calendar_version).order_by(ConfigVersion.number.desc()).limit(1)
+        version = session.scalar(newest)
+        if version is None:
+            raise Unavailable("No configuration was applied yet. Run 'docflow config apply'.")
+        return version, self.calendars(session, version)
 
     def newest(self, session: Session) -> tuple[int, Configuration]:
         """The configuration that new documents begin with."""

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 from docflow.db.models import Document
 from docflow.domain.commands import Register
 from docflow.domain.configuration import RegisterBook
+from docflow.domain.consequences import TakenNumber
 from docflow.domain.decide import check
 from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.numbering import book_year, notation, series
-from docflow.domain.plan import Plan, TakenNumber
+from docflow.domain.plan import Plan
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures

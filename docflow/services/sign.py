@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from docflow.db.base import new_id
 from docflow.db.models import DocumentFile
 from docflow.domain.commands import Sign
+from docflow.domain.consequences import NewFile
 from docflow.domain.decide import check
 from docflow.domain.errors import Invalid, SigningFailed
 from docflow.domain.lifecycle import Action
-from docflow.domain.plan import NewFile
 from docflow.services.asked import Asked
 from docflow.services.files import next_version, record_blob
 from docflow.services.pictures import Pictures

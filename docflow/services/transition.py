@@ -5,7 +5,7 @@ guard writes nothing and the move is decided anew, so that no lock is held while
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -17,14 +17,15 @@ from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
 from docflow.db.queries.context import Context, load_context, snapshot_of
-from docflow.db.queries.move import MOVE
+from docflow.db.queries.move import MOVE, MOVE_MANY
 from docflow.db.raw import raw
 from docflow.domain.commands import Command
+from docflow.domain.consequences import NewFile, TakenNumber
 from docflow.domain.decide import allowed, decide
 from docflow.domain.directory import Directory, Person
 from docflow.domain.errors import Forbidden, IdempotencyMismatch, NotFound, StaleVersion, Unavailable
 from docflow.domain.lifecycle import Action
-from docflow.domain.plan import NewFile, Plan, TakenNumber
+from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
@@ -123,7 +124,8 @@ def picture(session: Session, pictures: Pictures, context: Context, asked: Asked
     """The snapshot and the acting person; NotFound where the person may not see the document."""
     directory = pictures.directory(session, context.directory_version)
     configuration = pictures.configuration(session, context.row["config_version"])
-    snapshot = snapshot_of(context.row, configuration)
+    calendars = pictures.calendars(session, context.row["calendar_version"])
+    snapshot = snapshot_of(context.row, configuration, calendars)
     actor = actor_of(directory, asked)
     if not sees(directory, actor, context):
         raise NotFound("There is no such document, or it is not yours to see.")
@@ -208,3 +210,24 @@ def write(session: Session, context: Context, plan: Plan, name: str, asked: Aske
             ) from error
         raise
     return answer if written else None
+
+
+def write_many(session: Session, moves: Sequence[tuple[Context, Plan]], name: str, asked: Asked) -> set[UUID]:
+    """Write the plans of many documents with one statement. Returns the ids of those that were still where they were.
+
+    For what the engine does to documents it has locked: no Idempotency-Key, no answer.
+    """
+    together: dict[str, list[dict[str, Any]]] = {}
+    for context, plan in moves:
+        for kind, rows in payload_of(context, plan, name, asked).items():
+            together.setdefault(kind, []).extend(_owned(rows, plan))
+    told = json.dumps(together, default=str, ensure_ascii=False)
+    return {row[0] for row in raw(session).execute(MOVE_MANY, (told, asked.now)).fetchall()}
+
+
+def _owned(rows: Any, plan: Plan) -> list[dict[str, Any]]:
+    """Rows that say whose they are; the document's and the history's own row stand alone."""
+    document_id = plan.before.id
+    if isinstance(rows, dict):
+        return [rows | {"document_id": document_id, "id": document_id, "was": plan.before.seq}]
+    return [row | {"document_id": document_id} for row in rows]

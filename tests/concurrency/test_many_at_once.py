@@ -14,7 +14,7 @@ from docflow.bootstrap import Container, build
 from docflow.domain.commands import Register
 from docflow.domain.errors import DocflowError, Forbidden, IdempotencyMismatch, IllegalTransition, StaleVersion
 from docflow.domain.lifecycle import DeliveryState
-from docflow.services import deadlines, dispatch, register
+from docflow.services import dispatch, escalation, register
 from docflow.services.documents import NewDocument, create
 from docflow.services.transition import Moved, request_hash
 from docflow.settings import Settings
@@ -180,7 +180,7 @@ def test_two_who_escalate_fire_each_step_once(district: District, clock: Clock) 
         fired = 0
         for _ in range(10):
             with container.sessions.begin() as session:
-                fired += deadlines.escalate_due(session, container.pictures, clock.now, most=5)
+                fired += escalation.escalate_due(session, container.pictures, clock.now, most=5)
         return fired
 
     found = at_once(escalate, escalate, escalate)
@@ -225,7 +225,7 @@ def test_people_who_move_documents_while_their_deadlines_fire_wait_in_no_ring(di
     def escalate() -> None:
         for _ in range(10):
             with container.sessions.begin() as session:
-                deadlines.escalate_due(session, container.pictures, clock.now, most=10)
+                escalation.escalate_due(session, container.pictures, clock.now, most=10)
 
     def hold(half: int) -> Callable[[], None]:
         def work() -> None:

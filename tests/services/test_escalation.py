@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from docflow.services import deadlines
+from docflow.services import escalation
 from tests.conftest import START, Clock, District
 from tests.moves import act, assigned, substitute, told, usernames, whole
 
@@ -24,7 +24,7 @@ def escalate(district: District, clock: Clock) -> Callable[[datetime], int]:
     def run(now: datetime) -> int:
         clock.now = now
         with district.container.sessions.begin() as session:
-            return deadlines.escalate_due(session, district.container.pictures, now)
+            return escalation.escalate_due(session, district.container.pictures, now)
 
     return run
 
@@ -36,7 +36,7 @@ def fired(district: District, document: UUID) -> list[tuple[str, str | None, dat
 
 def nearest(district: District) -> datetime | None:
     with district.container.sessions() as session:
-        return deadlines.next_fire(session)
+        return escalation.next_fire(session)
 
 
 # Registering is due at the end of the next working day, Tuesday 17:00.
@@ -112,7 +112,7 @@ def test_a_crash_between_claim_and_commit_repeats_and_loses_nothing(
     doc = district.enter()
     container = district.container
     session = container.sessions()
-    assert deadlines.escalate_due(session, container.pictures, at(3, 18)) == 2
+    assert escalation.escalate_due(session, container.pictures, at(3, 18)) == 2
     session.close()
     assert fired(district, doc) == []
     assert told(district, doc, "deadline_remind") == set()
@@ -158,7 +158,14 @@ def test_the_substitute_of_an_absent_person_is_told_in_their_place(
     escalate(district.row(doc)["due_at"])
     assert told(district, doc, "deadline_remind") == {"ngansach1"}
     rows = district.query("SELECT told FROM escalation WHERE document_id = :d AND action = 'remind'", d=doc)
-    assert {u for r in rows for u in r["told"]} == {str(district.user_id("ngansach1"))}
+    substitute_id = str(district.user_id("ngansach1"))
+    told_for = {"id": substitute_id, "to": "ngansach1", "instead_of": "ngansach2"}
+    assert [u for r in rows for u in r["told"]] == [told_for] * len(rows)
+    (row,) = district.query("SELECT data FROM history WHERE document_id = :d AND action = 'escalate'", d=doc)
+    in_history = [s["told"] for s in row["data"]["steps"] if s["action"] == "remind"]
+    assert in_history == [[{"to": "ngansach1", "instead_of": "ngansach2"}]] * len(rows)
+    (notice, *_) = district.query("SELECT instead_of FROM notification WHERE kind = 'deadline_remind'")
+    assert notice["instead_of"] == district.user_id("ngansach2")
 
 
 def test_nobody_hears_of_a_secret_documents_deadline_who_may_not_read_it(

@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
 from docflow.domain.commands import COMMANDS
+from docflow.domain.consequences import NewFile
 from docflow.domain.decide import allowed
 from docflow.domain.errors import DocflowError
 from docflow.domain.lifecycle import ENDS, Action, DeliveryState, State
-from docflow.domain.plan import NewFile
-from docflow.services import audit, deadlines, dispatch, files, register, stages
+from docflow.services import audit, dispatch, escalation, files, register, stages
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
 from docflow.services.ports import StoredObject
@@ -252,7 +252,7 @@ class Lives(RuleBasedStateMachine):
         """Time passes, and deadlines fire."""
         self.clock.now += timedelta(hours=hours)
         with self._session() as session:
-            deadlines.escalate_due(session, self.district.container.pictures, self.clock.now, most=50)
+            escalation.escalate_due(session, self.district.container.pictures, self.clock.now, most=50)
 
     def _deliver(self, state: DeliveryState) -> None:
         pictures = self.district.container.pictures

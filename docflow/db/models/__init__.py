@@ -5,9 +5,10 @@ from docflow.db.models.document import Document, Reader
 from docflow.db.models.files import Blob, DocumentFile, Rendition
 from docflow.db.models.flow import Delivery, FlowRun, Idempotency, Intake, Outbox
 from docflow.db.models.history import History
+from docflow.db.models.notice import NoticeMail, Notification, NotificationPreference, Webhook, WebhookCall
 from docflow.db.models.register import RegisterCounter, RegisterEntry
-from docflow.db.models.settings import ConfigVersion
-from docflow.db.models.work import Clock, Escalation, Notification, Task
+from docflow.db.models.settings import ConfigVersion, Recalculation
+from docflow.db.models.work import Clock, Escalation, StageTime, Task, Urging
 
 __all__ = [
     "ApiToken",
@@ -24,14 +25,21 @@ __all__ = [
     "Idempotency",
     "Intake",
     "Membership",
+    "NoticeMail",
     "Notification",
+    "NotificationPreference",
     "Outbox",
     "Reader",
+    "Recalculation",
     "RegisterCounter",
     "RegisterEntry",
     "Rendition",
+    "StageTime",
     "Substitution",
     "Task",
     "Unit",
+    "Urging",
     "User",
+    "Webhook",
+    "WebhookCall",
 ]

@@ -14,7 +14,8 @@ from docflow.domain.routes import Direction
 
 class Document(Base):
     """Changed by ``docflow.services.transition`` only. ``seq`` and ``chain_hash`` are the head of its history;
-    ``version`` is the ETag and rises when what people see of it changes."""
+    ``version`` is the ETag and rises when what people see of it changes. ``stage_since`` is null on hold and at the
+    end."""
 
     __tablename__ = "document"
     __table_args__ = (
@@ -25,6 +26,8 @@ class Document(Base):
         Index("ix_document_search", "search", postgresql_using="gin", postgresql_ops={"search": "gin_trgm_ops"}),
         Index("ix_document_reference", "number_symbol", "issuer"),
         Index("ix_document_open_due", "due_at", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_document_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": 80}},
     )
 
     id: Mapped[Id]
@@ -49,6 +52,8 @@ class Document(Base):
     due_at: Mapped[datetime | None]
     overdue_at: Mapped[datetime | None]
     dispatched_at: Mapped[datetime | None]
+    stage_since: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
     handlers_named: Mapped[bool] = mapped_column(default=False)
 
     subject: Mapped[str] = mapped_column(String(500))

@@ -9,23 +9,35 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from docflow.db.raw import one_line, raw
+from docflow.domain.calendars import Calendars
 from docflow.domain.configuration import Configuration
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.roles import Role
-from docflow.domain.snapshot import Clock, Snapshot, Task
+from docflow.domain.snapshot import Clock, ClockKind, Snapshot, Task
 
-CONTEXT = one_line(
-    """
-SELECT to_jsonb(d) || jsonb_build_object(
+_SQL = """
+SELECT to_jsonb(d) - 'search' || jsonb_build_object(
        'tasks', (SELECT jsonb_agg(to_jsonb(t)) FROM task t
                   WHERE t.document_id = d.id AND t.state IN ('open', 'waiting')),
        'clocks', (SELECT jsonb_agg(to_jsonb(c)) FROM clock c
                    WHERE c.document_id = d.id AND c.stopped_at IS NULL),
-       'first', (SELECT to_jsonb(i) FROM idempotency i WHERE i.actor_id = $2 AND i.key = $3),
+       'first', (SELECT to_jsonb(i) FROM idempotency i WHERE i.actor_id = {actor} AND i.key = {key}),
        'directory_version', (SELECT version FROM directory_stamp),
+       'calendar_version', (SELECT calendar_version FROM config_version ORDER BY number DESC LIMIT 1),
        'readers', (SELECT jsonb_agg(r.principal) FROM document_reader r WHERE r.document_id = d.id)) AS context
-  FROM document d WHERE d.id = $1
+  FROM document d WHERE d.id {which}
 """
+CONTEXT = one_line(_SQL.format(which="= $1", actor="$2", key="$3"))
+
+# The document is locked and not the clock: a person's move takes them in that order too, and nobody waits in a ring.
+DUE = one_line(
+    """
+WITH due AS MATERIALIZED (
+  SELECT d.id FROM clock c JOIN document d ON d.id = c.document_id
+  WHERE c.next_fire_at <= $1 AND c.next_fire_at IS NOT NULL AND c.stopped_at IS NULL
+  ORDER BY c.next_fire_at LIMIT $2 FOR NO KEY UPDATE OF d SKIP LOCKED)
+"""
+    + _SQL.format(which="= ANY (ARRAY(SELECT id FROM due))", actor="NULL", key="NULL")
 )
 
 
@@ -41,9 +53,10 @@ class Context:
 
 def load_context(session: Session, document_id: UUID, actor_id: UUID | None, key: str | None) -> Context | None:
     found = raw(session).execute(CONTEXT, (document_id, actor_id, key)).fetchone()
-    if found is None:
-        return None
-    row: dict[str, Any] = found[0]
+    return None if found is None else context_of(found[0])
+
+
+def context_of(row: dict[str, Any]) -> Context:
     for name in _UUIDS:
         row[name] = _uuid(row[name])
     for name in _INSTANTS:
@@ -62,7 +75,16 @@ _UUIDS = (
     "pinned_file_id",
     "signed_file_id",
 )
-_INSTANTS = ("held_at", "ended_at", "due_at", "overdue_at", "dispatched_at", "registered_at")
+_INSTANTS = (
+    "held_at",
+    "ended_at",
+    "due_at",
+    "overdue_at",
+    "dispatched_at",
+    "registered_at",
+    "stage_since",
+    "archived_at",
+)
 _COPIED = (
     "id",
     "version",
@@ -90,11 +112,22 @@ _COPIED = (
     "signed_file_id",
     "dispatched_at",
     "due_at",
+    "stage_since",
+    "archived_at",
+    "calendar_version",
     "handlers_named",
 )
 
 
-def snapshot_of(row: Mapping[str, Any], configuration: Configuration) -> Snapshot:
+def claim_due(session: Session, now: datetime, most: int) -> list[Context]:
+    """The documents of up to ``most`` clocks whose next step is due, locked until the transaction ends.
+
+    What another worker holds is left out.
+    """
+    return [context_of(row) for (row,) in raw(session).execute(DUE, (now, most)).fetchall()]
+
+
+def snapshot_of(row: Mapping[str, Any], configuration: Configuration, calendars: Calendars) -> Snapshot:
     return Snapshot(
         **{name: row[name] for name in _COPIED},
         state=State(row["state"]),
@@ -103,6 +136,7 @@ def snapshot_of(row: Mapping[str, Any], configuration: Configuration) -> Snapsho
         recipients=tuple(row["recipients"]),
         route=configuration.route(row["route"]),
         configuration=configuration,
+        calendars=calendars,
         tasks=tuple(_task(t) for t in row["tasks"] or ()),
         clocks=tuple(_clock(c) for c in row["clocks"] or ()),
     )
@@ -144,5 +178,10 @@ def _clock(c: Mapping[str, Any]) -> Clock:
         started_at=datetime.fromisoformat(c["started_at"]),
         due_at=datetime.fromisoformat(c["due_at"]),
         paused_at=_instant(c["paused_at"]),
-        fired=tuple(c["fired"]),
+        fired={int(step): times for step, times in c["fired"].items()},
+        kind=ClockKind(c["kind"]),
+        calendar=c["calendar"],
+        calendar_version=c["calendar_version"],
+        pause_reason=c["pause_reason"],
+        next_fire_at=_instant(c["next_fire_at"]),
     )

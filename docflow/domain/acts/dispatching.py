@@ -1,9 +1,10 @@
 """Dispatch, close, recall, and the engine's own settling."""
 
 from docflow.domain.commands import Close, Dispatch, Recipient, WithReason
+from docflow.domain.consequences import NewDelivery
 from docflow.domain.errors import IllegalTransition, Invalid
 from docflow.domain.lifecycle import State, TaskRole, TaskState
-from docflow.domain.plan import NewDelivery, Plan
+from docflow.domain.plan import Plan
 
 DELIVERING = "deliver"
 """The step of a dispatched document whose deliveries have not all settled."""

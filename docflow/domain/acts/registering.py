@@ -1,8 +1,9 @@
 """Register, return."""
 
 from docflow.domain.commands import Register, WithReason
+from docflow.domain.consequences import NewDelivery
 from docflow.domain.lifecycle import State
-from docflow.domain.plan import NewDelivery, Plan
+from docflow.domain.plan import Plan
 
 
 def register(plan: Plan, command: Register) -> None:

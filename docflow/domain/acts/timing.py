@@ -20,7 +20,7 @@ def hold(plan: Plan, command: WithReason) -> None:
     if plan.doc.held_at is not None:
         raise IllegalTransition(plan.doc.state, "hold", ["resume"], "It is on hold already.")
     plan.set(held_at=plan.now)
-    plan.pause()
+    plan.pause(command.reason)
 
 
 def resume(plan: Plan, command: Nothing) -> None:
