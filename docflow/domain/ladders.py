@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -76,7 +76,10 @@ UrgeText = Annotated[
 
 
 class LadderStep(Checked):
-    """``every`` repeats the step, ``times`` turns in all; ``text`` and ``grade`` are those of an urge (đôn đốc)."""
+    """``every`` repeats the step, ``times`` turns in all (30 where nothing is said).
+
+    ``text`` and ``grade`` are those of an urge (đôn đốc), by default a reminder to the assignee.
+    """
 
     at: Moment
     do: Literal["remind", "notify", "urge", "reassign", "mark_overdue", "webhook"]
@@ -92,13 +95,12 @@ class LadderStep(Checked):
         """How often the step fires in all."""
         return 1 if self.every is None else self.times or DEFAULT_TURNS
 
-    @property
-    def addressee(self) -> Whom | None:
-        return self.whom or ("assignee" if self.do == "urge" else None)
-
-    @property
-    def urge_grade(self) -> Literal["reminder", "criticism", "review"]:
-        return self.grade or "reminder"
+    @model_validator(mode="before")
+    @classmethod
+    def _urges_whoever_has_it(cls, written: Any) -> Any:
+        if isinstance(written, dict) and written.get("do") == "urge":
+            return {"whom": "assignee", "grade": "reminder"} | {k: v for k, v in written.items() if v is not None}
+        return written
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -105,7 +105,7 @@ def test_the_message_lists_each_problem_on_a_line_of_its_own(folder):
     first, second = refused.value.message.splitlines()
     assert first == f"{folder}/agency.yaml:2 place: is missing -> add it"
     assert second.startswith(
-        f"{folder}/sla.yaml:{line_of(folder / 'sla.yaml', 'ten days')} policies[2].allowance: 'ten days'"
+        f"{folder}/sla.yaml:{line_of(folder / 'sla.yaml', 'ten days')} policies[3].allowance: 'ten days'"
     )
 
 
@@ -127,7 +127,7 @@ def test_a_name_that_another_file_lacks_is_reported_where_it_is_used(folder):
         ("routes/incoming.yaml", "\"answer_required\"}", "\"answer_wanted\"}", "stages[2].steps[1].when", "known"),
         ("calendar.yaml", "[\"07:30-11:30\", \"13:30-17:00\"]", "07:30-11:30", "hours.monday", "is not a list"),
         ("calendar.yaml", "extra_days_off: []", "extra_days_off: [2027-02-11]", "extra_days_off[0]", "has no fields"),
-        ("sla.yaml", "flash: same work", "fast: same work", "policies[2].by_urgency.fast", "not possible"),
+        ("sla.yaml", "flash: same work", "fast: same work", "policies[3].by_urgency.fast", "not possible"),
         ("mail_rules.yaml", "then: {route: incoming,", "then: {rout: incoming,", "[0].then.rout", "not a field"),
         ("document_types.yaml", "code: CT}", "code: QĐ}", "[2].code", "'QĐ' is there twice"),
     ],
