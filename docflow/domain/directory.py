@@ -3,7 +3,7 @@
 A move reads it from memory; the database says with each move whether the picture is still the current one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -81,6 +81,7 @@ class Directory:
     substitutions: tuple[Substitution, ...] = ()
     root_code: str = ""
     _principals: dict[tuple[UUID, frozenset[Role] | None], frozenset[UUID]] = field(default_factory=dict, repr=False)
+    _processors: dict[UUID, tuple[Person, ...]] = field(default_factory=dict, repr=False)
     _paths: dict[UUID | None, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -142,14 +143,26 @@ class Directory:
             raise Invalid(f"There is no unit '{name}'. Look it up under /api/v1/units.", field="unit")
         return found
 
-    def holders(self, role: Role, unit_id: UUID) -> list[Person]:
-        return [p for p in self.people.values() if p.active and p.has(role, unit_id)]
+    def holders(self, role: Role, unit_id: UUID) -> Sequence[Person]:
+        return self._holders.get((role, unit_id), ())
 
-    def processors(self, unit_id: UUID) -> list[Person]:
+    @cached_property
+    def _holders(self) -> dict[tuple[Role, UUID], list[Person]]:
+        found: dict[tuple[Role, UUID], list[Person]] = {}
+        for person in self.people.values():
+            for key in {(m.role, m.unit_id) for m in person.memberships} if person.active else ():
+                found.setdefault(key, []).append(person)
+        return found
+
+    def processors(self, unit_id: UUID) -> Sequence[Person]:
         """Whom a row addressed to a unit reaches: its head or an authorised processor (domain.md §4)."""
-        return [p for p in self.people.values() if p.active and _processes(p, unit_id)]
+        known = self._processors.get(unit_id)
+        if known is None:
+            found = tuple(p for p in self.people.values() if p.active and _processes(p, unit_id))
+            known = self._processors[unit_id] = found
+        return known
 
-    def reached(self, role: Role, unit_id: UUID) -> list[Person]:
+    def reached(self, role: Role, unit_id: UUID) -> Sequence[Person]:
         """Whom a row for a role in a unit reaches."""
         return self.processors(unit_id) if role is Role.UNIT_HEAD else self.holders(role, unit_id)
 

@@ -1,7 +1,7 @@
 """What the steps of a ladder do when they are due."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -113,7 +113,7 @@ def _reassign(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) -> Tol
     plan.visible_change = True
     if isinstance(to, Person):
         changed = plan.change(task, user_id=to.id, claimed=False)
-        people = [to]
+        people: Sequence[Person] = [to]
     else:
         changed = plan.change(task, user_id=None, unit_id=to, pool_role=Role.UNIT_HEAD, claimed=False)
         people = plan.actor.directory.processors(to)

@@ -1,5 +1,6 @@
 """Assign, reassign, forward, claim, release."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from docflow.domain.commands import Assign, Forward, Handler, OnTask
@@ -83,7 +84,7 @@ def _address(plan: Plan, target: Handler | Forward) -> dict[str, Any]:
     return {"unit_id": unit.id, "pool_role": Role.UNIT_HEAD}
 
 
-def require_clearance(plan: Plan, people: list[Person], who_may: str) -> None:
+def require_clearance(plan: Plan, people: Sequence[Person], who_may: str) -> None:
     """Work that its holder may not even see would wait for ever."""
     if not any(plan.may_read(p) for p in people):
         raise Forbidden(f"{who_may} read a document of this secrecy. Name somebody who may.")
