@@ -46,10 +46,20 @@ class ClockKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A hold that is over."""
+
+    began_at: datetime
+    ended_at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """A running or paused deadline, of the document (no task) or of one task.
 
-    ``fired`` counts by step of its ladder how often it fired; ``calendar`` names the unit whose working time counts.
+    ``fired`` counts by step of its ladder how often it fired; ``calendar`` names the unit whose working time counts;
+    ``pauses`` are those that are over, oldest first.
     """
 
     id: UUID
@@ -65,6 +75,7 @@ class Clock:
     calendar: str = ""
     calendar_version: int = 1
     pause_reason: str = ""
+    pauses: tuple[Pause, ...] = ()
     next_fire_at: datetime | None = None
 
 

@@ -1,5 +1,6 @@
 """The clocks of a move: started, paused, resumed, stopped, and never due past what they are part of."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -10,11 +11,21 @@ from docflow.domain.draft import Draft
 from docflow.domain.errors import Invalid
 from docflow.domain.ladders import LadderFacts
 from docflow.domain.lifecycle import TaskRole
-from docflow.domain.snapshot import Clock, ClockKind, Task
-from docflow.domain.timing import Allowance
+from docflow.domain.snapshot import Clock, ClockKind, Pause, Task
+from docflow.domain.timing import Allowance, Measure, Urgency
 
 EXPLICIT = "named deadline"
 """The policy's name where a person, not a policy, set the deadline."""
+WORKING_TIME = Allowance(0, Measure.WORKING_HOURS)
+"""What a pause gives back to a named deadline."""
+
+
+def counted(clock: Clock, allowance: Allowance, calendar: WorkingCalendar) -> datetime:
+    """When a clock would be due by ``allowance``, from its start and with the pauses that are over given back."""
+    due = due_at(allowance, clock.started_at, calendar)
+    for pause in clock.pauses:
+        due = resume_due(due, pause.began_at, pause.ended_at, calendar, allowance)
+    return due
 
 
 @dataclass(slots=True)
@@ -89,11 +100,52 @@ class Timekeeping(Draft):
         )
         self.clocks_opened.append(clock)
 
+    def refuse_past(self, parent_due: datetime | None, due: datetime, whose: str, way_out: str) -> None:
+        """Raises Invalid for a named deadline past that of what it is part of, unless that has passed already."""
+        if parent_due is not None and self.now < parent_due < due:
+            zone = self.hours().zone
+            mine, theirs = (at.astimezone(zone).isoformat() for at in (due, parent_due))
+            raise Invalid(f"The deadline {mine} lies past {whose} ({theirs}). {way_out}", field="deadline")
+
     def restart(self, task: Task | None, due: datetime) -> None:
         """A new deadline for the same thing: the old clock stops and stays as it was, a new one starts."""
+        self.stop_timing(task)
+        self.start_named(task, due)
+
+    def stop_timing(self, task: Task | None) -> None:
         task_id = task.id if task else None
         self.clocks_stopped |= {c.id for c in self.running() if c.task_id == task_id and c.kind is ClockKind.WORK}
-        self.start_named(task, due)
+
+    def set_urgency(self, urgency: str) -> list[dict[str, str]]:
+        """Running policy clocks get the level's allowance, counted anew from their start, and its ladder; where it
+        became more urgent, none is due later than before. The old clocks stay as they were.
+
+        Returns what changed, as history tells it.
+        """
+        levels = list(Urgency)
+        hurried = levels.index(Urgency(urgency)) > levels.index(Urgency(self.doc.urgency))
+        self.set(urgency=urgency)
+        changed = [self._reckon_anew(clock, hurried) for clock in self._documents_first() if clock.allowance]
+        return [told for told in changed if told is not None]
+
+    def _reckon_anew(self, clock: Clock, hurried: bool) -> dict[str, str] | None:
+        task, policy = self.row(clock), self.policy(clock.policy)
+        allowance, ladder = policy.allowance_for(self.doc.urgency), policy.ladder_for(self.facts(task))
+        due = counted(clock, allowance, self.calendar_of(clock))
+        if hurried:
+            due = min(due, clock.due_at)
+        if clock.kind is ClockKind.WORK:
+            due = within(self.limit(task), due, self.now)
+        if (str(allowance), ladder, due) == (clock.allowance, clock.ladder, clock.due_at):
+            return None
+        fired = clock.fired if ladder == clock.ladder else {}
+        self.clocks_stopped.add(clock.id)
+        self.clocks_opened.append(
+            replace(clock, id=self.new_id(), allowance=str(allowance), ladder=ladder, due_at=due, fired=fired)
+        )
+        self.move_due(clock, due)
+        told = {"policy": clock.policy, "old": clock.due_at.isoformat(), "new": due.isoformat()}
+        return told | ({"task": str(task.id)} if task else {})
 
     def stop(self, kind: ClockKind) -> None:
         self.clocks_stopped |= {c.id for c in self.running() if c.kind is kind}
@@ -107,14 +159,24 @@ class Timekeeping(Draft):
             self.clocks_changed[clock.id] = replace(clock, paused_at=self.now, pause_reason=reason)
 
     def resume(self) -> None:
-        """Restart every clock with the time it had left; a task's own deadline moves along."""
-        for clock in self.running():
+        """Restart every clock with the working time it had left; a row's own deadline moves along, up to that of
+        what it is part of."""
+        for clock in self._documents_first():
             if clock.paused_at is None:
                 continue
-            allowance = Allowance.of(clock.allowance or "0 hours")
+            allowance = Allowance.of(clock.allowance) if clock.allowance else WORKING_TIME
             due = resume_due(clock.due_at, clock.paused_at, self.now, self.calendar_of(clock), allowance)
-            self.clocks_changed[clock.id] = replace(clock, due_at=due, paused_at=None, pause_reason="")
+            if clock.kind is ClockKind.WORK:
+                due = within(self.limit(self.row(clock)), due, self.now)
+            pauses = (*clock.pauses, Pause(clock.paused_at, self.now, clock.pause_reason))
+            resumed = replace(clock, due_at=due, paused_at=None, pause_reason="", pauses=pauses)
+            self.clocks_changed[clock.id] = resumed
             self.move_due(clock, due)
+
+    def _documents_first(self) -> Iterator[Clock]:
+        """The running clocks, each as the ones before have left it: what a row may take follows the document."""
+        for clock in sorted(self.running(), key=lambda c: c.task_id is not None):
+            yield self.clocks_changed.get(clock.id, clock)
 
     def calendar_of(self, clock: Clock) -> WorkingCalendar:
         return self.doc.calendars.by_name(clock.calendar)
@@ -126,9 +188,13 @@ class Timekeeping(Draft):
         if clock.task_id is None:
             self.set_due(due)
             return
-        for task in self.active():
-            if task.id == clock.task_id:
-                self.change(task, due_at=due)
+        task = self.row(clock)
+        if task is not None:
+            self.change(task, due_at=due)
+
+    def row(self, clock: Clock) -> Task | None:
+        """The active row that a clock times; None for the document's own."""
+        return next((t for t in self.active() if t.id == clock.task_id), None)
 
     def set_due(self, due: datetime) -> None:
         """The document's deadline, and with it that of rows which share it and have no clock of their own; a row's
@@ -136,11 +202,11 @@ class Timekeeping(Draft):
         timed, old = {c.task_id for c in (*self.running(), *self.clocks_opened)}, self.doc.due_at
         self.set(due_at=due)
         for task in self.active():
-            if task.due_at is None:
+            if task.due_at is None or task.role is TaskRole.EXTENSION:
                 continue
             if task.id not in timed and task.due_at == old:
                 self.change(task, due_at=due)
-            elif task.due_at > due > self.now and task.role is not TaskRole.EXTENSION:
+            elif task.due_at > due > self.now:
                 self._bring_nearer(task, due)
 
     def _bring_nearer(self, task: Task, due: datetime) -> None:

@@ -181,6 +181,8 @@ def _clock(plan: Plan, clock: Clock) -> Row:
         "calendar": clock.calendar,
         "calendar_version": clock.calendar_version,
         "pause_reason": clock.pause_reason,
+        "pauses": [{"from": p.began_at, "to": p.ended_at, "reason": p.reason} for p in clock.pauses],
+        "started_at": clock.started_at,
         "fired": clock.fired,
         "due_at": clock.due_at,
         "paused_at": clock.paused_at,

@@ -13,7 +13,7 @@ from docflow.domain.calendars import Calendars
 from docflow.domain.configuration import Configuration
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.roles import Role
-from docflow.domain.snapshot import Clock, ClockKind, Snapshot, Task
+from docflow.domain.snapshot import Clock, ClockKind, Pause, Snapshot, Task
 
 _SQL = """
 SELECT to_jsonb(d) - 'search' || jsonb_build_object(
@@ -183,5 +183,10 @@ def _clock(c: Mapping[str, Any]) -> Clock:
         calendar=c["calendar"],
         calendar_version=c["calendar_version"],
         pause_reason=c["pause_reason"],
+        pauses=tuple(_pause(p) for p in c["pauses"]),
         next_fire_at=_instant(c["next_fire_at"]),
     )
+
+
+def _pause(p: Mapping[str, str]) -> Pause:
+    return Pause(datetime.fromisoformat(p["from"]), datetime.fromisoformat(p["to"]), p["reason"])

@@ -86,23 +86,21 @@ clocks_stopped AS (
 clocks_changed AS (
   UPDATE clock c SET due_at = r.due_at, paused_at = r.paused_at, next_fire_at = r.next_fire_at, fired = r.fired,
          calendar = r.calendar, calendar_version = r.calendar_version, pause_reason = r.pause_reason,
-         pauses = CASE WHEN c.paused_at IS NOT NULL AND r.paused_at IS NULL
-                       THEN c.pauses || jsonb_build_array(jsonb_build_object(
-                            'from', c.paused_at, 'to', p.now, 'reason', c.pause_reason))
-                       ELSE c.pauses END
+         pauses = r.pauses
   FROM moved m, p, jsonb_to_recordset(p.j -> 'clocks_changed') AS r({id}
     id uuid, due_at timestamptz, paused_at timestamptz, next_fire_at timestamptz, fired jsonb, calendar text,
-    calendar_version int, pause_reason text)
+    calendar_version int, pause_reason text, pauses jsonb)
   WHERE c.id = r.id AND c.document_id = m.id
 ),
 clocks_opened AS (
   INSERT INTO clock (id, document_id, task_id, kind, policy, allowance, ladder, config_version, calendar,
                      calendar_version, started_at, due_at, paused_at, pause_reason, pauses, next_fire_at, fired)
   SELECT r.id, m.id, r.task_id, r.kind, r.policy, r.allowance, r.ladder, m.config_version, r.calendar,
-         r.calendar_version, p.now, r.due_at, r.paused_at, r.pause_reason, '[]', r.next_fire_at, CAST('{}' AS jsonb)
+         r.calendar_version, r.started_at, r.due_at, r.paused_at, r.pause_reason, r.pauses, r.next_fire_at, r.fired
   FROM moved m, p, jsonb_to_recordset(p.j -> 'clocks_opened') AS r({id}
     id uuid, task_id uuid, kind text, policy text, allowance text, ladder text, calendar text, calendar_version int,
-    due_at timestamptz, paused_at timestamptz, pause_reason text, next_fire_at timestamptz)
+    started_at timestamptz, due_at timestamptz, paused_at timestamptz, pause_reason text, pauses jsonb,
+    next_fire_at timestamptz, fired jsonb)
   WHERE {own}
 ),
 escalations AS (
