@@ -78,16 +78,16 @@ def some_file(kind: str, version: int = 1, derived_from: UUID | None = None) -> 
 class Paper:
     """A document in memory at the start of its route, and what became of it."""
 
-    def __init__(self, route: str = "incoming", *, directory: Directory | None = None, **facts: Any) -> None:
+    def __init__(
+        self, route: str = "incoming", *, directory: Directory | None = None, electronic: bool = False, **facts: Any
+    ) -> None:
         self.directory = directory or people()
         self.now = NOW
         self.configuration = facts.pop("configuration", None) or shipped()
         self.plans: list[Plan] = []
         blank = self._blank(route, facts)
         first = Plan(blank, blank, self.actor(None), NOW, new_id)
-        if blank.route.clock:
-            first.set(due_at=first.start_policy(blank.route.clock, None))
-        first.enter_from(0)
+        first.begin(electronic=electronic)
         self.snapshot = blank
         self._apply(first)
 

@@ -82,6 +82,7 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.URGE: {"grade": "reminder", "text": "Đề nghị khẩn trương"},
     Action.CLAIM: {},
     Action.RELEASE: {"note": "Nhờ người khác xử lý"},
+    Action.ARCHIVE: {"note": "Nộp lưu hồ sơ số 12"},
 }
 BODY = openapi.one_of_bodies(
     {a.value: m for a, m in COMMANDS.items()}, {a.value: example for a, example in EXAMPLES.items()}

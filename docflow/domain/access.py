@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from docflow.domain.lifecycle import HANDLING, Action, State, TaskRole, TaskState
 from docflow.domain.roles import Role
-from docflow.domain.snapshot import Actor, Snapshot
+from docflow.domain.snapshot import Actor, Snapshot, Task
 
 Rule = Callable[[Snapshot, Actor], bool]
 
@@ -71,8 +71,18 @@ def _sender(snapshot: Snapshot, actor: Actor) -> bool:
     return ours and (_main(snapshot, actor) or _clerk(snapshot, actor) or _leader(snapshot, actor))
 
 
-def _chases(snapshot: Snapshot, actor: Actor) -> bool:
-    return any(actor.has(r) for r in (Role.SUPERVISOR, Role.LEADER, Role.UNIT_HEAD)) or _assigner(snapshot, actor)
+def chases(actor: Actor) -> bool:
+    """Whether urging (đôn đốc) anybody is part of the person's office."""
+    return actor.is_engine or any(actor.has(r) for r in (Role.SUPERVISOR, Role.LEADER, Role.UNIT_HEAD))
+
+
+def asked_by(task: Task, actor: Actor) -> bool:
+    """Whether the actor gave somebody else this row."""
+    return actor.principal is not None and task.assigned_by == actor.principal.id and not actor.holds(task)
+
+
+def _urges(snapshot: Snapshot, actor: Actor) -> bool:
+    return chases(actor) or any(t.active and asked_by(t, actor) for t in snapshot.tasks)
 
 
 def _staff(snapshot: Snapshot, actor: Actor) -> bool:
@@ -107,7 +117,9 @@ def _releases(snapshot: Snapshot, actor: Actor) -> bool:
 
 
 def _extends(snapshot: Snapshot, actor: Actor) -> bool:
-    return _assigner(snapshot, actor) or _holds(snapshot, actor, TaskRole.MAIN, TaskRole.CO)
+    if _assigner(snapshot, actor) or _holds(snapshot, actor, TaskRole.MAIN, TaskRole.CO, TaskRole.EXTENSION):
+        return True
+    return any(asked_by(t, actor) for t in snapshot.active(TaskRole.MAIN, TaskRole.CO))
 
 
 RULES: dict[Action, Rule] = {
@@ -132,9 +144,10 @@ RULES: dict[Action, Rule] = {
     Action.COMMENT: _staff,
     Action.ATTACH: _either(edits, _works_on_it),
     Action.CONSULT: _either(_works_on_it, _leader),
-    Action.URGE: _chases,
+    Action.URGE: _urges,
     Action.CLAIM: _claims,
     Action.RELEASE: _releases,
+    Action.ARCHIVE: _clerk,
 }
 
 

@@ -106,9 +106,13 @@ class Close(Command):
 
 
 class Extend(Command):
-    deadline: Deadline
-    reason: Reason
+    """More time. A handler asks with ``deadline`` and ``reason``; the assigner grants ``deadline``, or the one that
+    was asked for, or refuses with a ``reason``. ``task_id`` is the row's own, or that of the request."""
+
+    deadline: Deadline | None = None
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(clean_text)] = ""
     task_id: UUID | None = None
+    answer: Literal["grant", "refuse"] = "grant"
 
 
 class Comment(Command):
@@ -166,6 +170,7 @@ COMMANDS: dict[Action, type[Command]] = {
     Action.URGE: Urge,
     Action.CLAIM: OnTask,
     Action.RELEASE: OnTask,
+    Action.ARCHIVE: Nothing,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from docflow.domain.access import may
-from docflow.domain.acts import assigning, dispatching, registering, reviewing, signing, timing
+from docflow.domain.acts import assigning, dispatching, extending, registering, reviewing, signing, timing
 from docflow.domain.commands import Command, as_json
 from docflow.domain.consequences import NewFile, TakenNumber
 from docflow.domain.errors import Forbidden, IllegalTransition
@@ -35,10 +35,11 @@ ACTS: dict[Action, Callable[[Plan, Any], None]] = {
     Action.RECALL: dispatching.recall,
     Action.HOLD: timing.hold,
     Action.RESUME: timing.resume,
-    Action.EXTEND: timing.extend,
+    Action.EXTEND: extending.extend,
     Action.URGE: timing.urge,
     Action.COMMENT: timing.comment,
     Action.ATTACH: timing.attach,
+    Action.ARCHIVE: dispatching.archive,
 }
 
 
@@ -60,6 +61,8 @@ def _fits(snapshot: Snapshot, action: Action) -> bool:
         return snapshot.step_needed > 0
     if action is Action.SUBMIT:
         return snapshot.step_needed == 0
+    if action is Action.ARCHIVE:
+        return snapshot.archived_at is None
     if action is Action.RESUME:
         return snapshot.held_at is not None
     if action is Action.RECALL and snapshot.state is State.CLOSED:

@@ -49,6 +49,7 @@ class Action(StrEnum):
     URGE = "urge"
     CLAIM = "claim"
     RELEASE = "release"
+    ARCHIVE = "archive"
 
 
 # An opinion outside review answers a consultation; a recall after the end takes back what was dispatched.
@@ -78,6 +79,7 @@ TABLE = MappingProxyType(
         Action.URGE: OPEN,
         Action.CLAIM: OPEN,
         Action.RELEASE: OPEN,
+        Action.ARCHIVE: frozenset({State.CLOSED}),
     }
 )
 

@@ -18,6 +18,16 @@ from docflow.domain.timekeeping import Timekeeping
 class Plan(Timekeeping):
     """``doc`` is the document as it will be; the lists are what is written beside it."""
 
+    def begin(self, *, electronic: bool = False) -> None:
+        """At the first stage, with the clocks of the whole document; whoever sent it electronically is owed an
+        acknowledgement."""
+        route = self.doc.route
+        if route.clock:
+            self.set(due_at=self.start_policy(route.clock, None))
+        if route.acknowledge and electronic and self.doc.issuer_address:
+            self.start_policy(route.acknowledge, None, ClockKind.ACKNOWLEDGE)
+        self.enter_from(0)
+
     def next_stage(self) -> None:
         """Leave the stage the document is in for the next one whose condition holds."""
         position = self.doc.route.position(self.doc.state.value)

@@ -88,12 +88,14 @@ def create(
     asked: Asked,
     *,
     trusted: bool = False,
+    electronic: bool = False,
     rule: dict[str, Any] | None = None,
 ) -> Moved:
     """A new document at the start of its route, with its files and its first history row.
 
     Raises Forbidden, Invalid. A duplicate is warned of in the answer, not refused.
-    ``rule`` is what a mail rule named: handlers and deadline for the assign stage.
+    ``rule`` is what a mail rule named: handlers and deadline for the assign stage. ``electronic`` says that it came
+    by mail or edXML: its sender is owed an acknowledgement (Decree 30/2020 art. 21).
     """
     known = first_answer(session, asked)
     if known is not None:
@@ -111,7 +113,7 @@ def create(
     calendar_version, calendars = pictures.current_calendars(session)
     begun = row | {"tasks": None, "clocks": None, "calendar_version": calendar_version}
     snapshot = snapshot_of(begun, configuration, calendars)
-    answer = _begin(session, row, snapshot, actor, asked, files)
+    answer = _begin(session, row, snapshot, actor, asked, files, electronic)
     keep_answer(session, asked, answer)
     return Moved(answer)
 
@@ -214,6 +216,7 @@ def _begin(
     actor: Actor,
     asked: Asked,
     files: tuple[NewFile, ...],
+    electronic: bool,
 ) -> dict[str, Any]:
     plan = Plan(snapshot, snapshot, actor, asked.now, new_id, files=list(files))
     plan.data |= {"subject_length": len(row["subject"]), "route": row["route"], "direction": row["direction"]}
@@ -222,9 +225,7 @@ def _begin(
     main = next((f for f in files if f.kind == "main"), None)
     plan.set(main_file_id=main.id if main else None)
     plan.readers |= _first_readers(actor, row)
-    if snapshot.route.clock:
-        plan.set(due_at=plan.start_policy(snapshot.route.clock, None))
-    plan.enter_from(0)
+    plan.begin(electronic=electronic)
     answer = write(session, Context(row, frozenset(), 0, None), plan, "create", Asked(**_without_key(asked)))
     assert answer is not None, "nobody else knows this document yet"
     if row["duplicate_of"] is not None:
@@ -281,15 +282,21 @@ def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, 
         if patch.document_type is not None:
             _known_type(snapshot.configuration, patch.document_type)
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
-        if patch.urgency is not None:
-            plan.set(urgency=patch.urgency.value)
         plan.data["fields"] = sorted(changes)
+        if patch.urgency is not None:
+            plan.data |= _with_urgency(plan, patch.urgency)
         return plan
 
     moved = move(session, pictures, document_id, "edit", asked, planner)
     if not moved.repeated:
         _store(session, document_id, changes)
     return moved
+
+
+def _with_urgency(plan: Plan, urgency: Urgency) -> dict[str, Any]:
+    """Deadlines follow the urgency in the same move; history tells which."""
+    moved = plan.set_urgency(urgency.value)
+    return {"deadlines": moved} if moved else {}
 
 
 def _require_may_mend(snapshot: Snapshot, actor: Actor) -> None:

@@ -156,6 +156,7 @@ def _document(session: Session, pictures: Pictures, taken: TakenIn, mail: Parsed
         files,
         replace(asked, user_id=None, key=None),
         trusted=bool(rule and rule.then.trusted),
+        electronic=True,
         rule=_named(rule) if rule else None,
     )
     return UUID(moved.answer["id"])

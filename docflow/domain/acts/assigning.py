@@ -1,9 +1,11 @@
 """Assign, reassign, forward, claim, release."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from docflow.domain.commands import Assign, Forward, Handler, OnTask
+from docflow.domain.deadlines import within
 from docflow.domain.directory import Person
 from docflow.domain.errors import Forbidden, Invalid
 from docflow.domain.lifecycle import HANDLING, TaskRole, TaskState
@@ -52,18 +54,30 @@ def _directive(plan: Plan, command: Assign) -> None:
     own = plan.deadline(command.deadline)
     if own is not None:
         plan.restart(None, own)
-        plan.set(due_at=own)
+        plan.set_due(own)
     for handler in command.handlers:
         _open_row(plan, handler, command.directive)
 
 
 def _open_row(plan: Plan, handler: Handler, directive: str) -> None:
     """A row without a deadline of its own has the document's; the main one then needs no clock of its own."""
-    named = plan.deadline(handler.deadline)
+    named = _named(plan, handler)
     due = named or (None if handler.role == "information" else plan.doc.due_at)
     task = plan.open(TaskRole(handler.role), directive=directive, due_at=due, **_address(plan, handler))
     if due is not None and (named or handler.role != "main"):
         plan.start_named(task, due)
+
+
+def _named(plan: Plan, handler: Handler) -> datetime | None:
+    """The handler's own deadline: a person is told that it lies past the document's, a rule gets as much as fits."""
+    due = plan.deadline(handler.deadline)
+    if due is None:
+        return None
+    if plan.actor.is_engine:
+        return within(plan.doc.due_at, due, plan.now)
+    way_out = "Name an earlier one, or give the whole document more time with the directive's own deadline."
+    plan.refuse_past(plan.doc.due_at, due, "the document's", way_out)
+    return due
 
 
 def _address(plan: Plan, target: Handler | Forward) -> dict[str, Any]:
@@ -96,8 +110,9 @@ def forward(plan: Plan, command: Forward) -> None:
     address = _address(plan, command)
     _require_inside(plan, address)
     due = plan.deadline(command.deadline) or row.due_at
-    if due is not None and row.due_at is not None and due > row.due_at:
-        raise Invalid(f"The deadline lies past your own ({row.due_at.isoformat()}). Ask for an extension first.")
+    if due is not None and command.deadline is not None:
+        plan.refuse_past(row.due_at, due, "your own", "Name an earlier one, or ask for an extension first.")
+        plan.refuse_past(plan.doc.due_at, due, "the document's", "Name an earlier one, or ask for an extension first.")
     plan.close(row, TaskState.FORWARDED)
     child = plan.open(row.role, parent_id=row.id, directive=command.note or row.directive, due_at=due, **address)
     if row.state is TaskState.WAITING:

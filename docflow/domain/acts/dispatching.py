@@ -1,10 +1,11 @@
-"""Dispatch, close, recall, and the engine's own settling."""
+"""Dispatch, close, recall, archive, and the engine's own settling."""
 
-from docflow.domain.commands import Close, Dispatch, Recipient, WithReason
+from docflow.domain.commands import Close, Dispatch, Nothing, Recipient, WithReason
 from docflow.domain.consequences import NewDelivery
 from docflow.domain.errors import IllegalTransition, Invalid
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.plan import Plan
+from docflow.domain.snapshot import ClockKind
 
 DELIVERING = "deliver"
 """The step of a dispatched document whose deliveries have not all settled."""
@@ -64,3 +65,9 @@ def recall(plan: Plan, command: WithReason) -> None:
     """Freeze it, cancel what came of it, ask those who have it to take it back (domain.md §2)."""
     plan.deliveries_recalled = plan.doc.dispatched_at is not None
     plan.finish(State.RECALLED)
+
+
+def archive(plan: Plan, command: Nothing) -> None:
+    """Filed to the agency archive (nộp lưu) once the work has ended (Decree 30/2020 art. 30)."""
+    plan.stop(ClockKind.ARCHIVE)
+    plan.set(archived_at=plan.now)

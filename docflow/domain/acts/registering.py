@@ -4,14 +4,20 @@ from docflow.domain.commands import Register, WithReason
 from docflow.domain.consequences import NewDelivery
 from docflow.domain.lifecycle import State
 from docflow.domain.plan import Plan
+from docflow.domain.snapshot import ClockKind
 
 
 def register(plan: Plan, command: Register) -> None:
-    """Enter the document in its book. The number was taken in this transaction (``plan.number``)."""
+    """Enter the document in its book. The number was taken in this transaction (``plan.number``).
+
+    With it the sender of an e-document is taken to know of its arrival (Decree 30/2020 art. 21): no acknowledgement
+    is sent yet.
+    """
     assert plan.number is not None, "the service takes the number before it asks for the plan"
     taken = plan.number
     plan.set(book=taken.book, number=taken.number, notation=taken.notation or plan.doc.notation)
     plan.data |= {"book": taken.book, "year": taken.year, "number": taken.number, "notation": plan.doc.notation}
+    plan.stop(ClockKind.ACKNOWLEDGE)
     plan.next_stage()
 
 

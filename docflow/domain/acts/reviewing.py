@@ -1,10 +1,16 @@
 """Submit, approve, request changes, reject, opinion, consult."""
 
+from datetime import datetime
+
 from docflow.domain.acts.assigning import own_row, require_clearance
 from docflow.domain.commands import Consult, Nothing, Opinion, Submit, WithReason
 from docflow.domain.errors import Invalid
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.plan import Plan
+from docflow.domain.snapshot import Task
+
+COMPLETE = "consult_complete"
+"""The notice to who asked: everybody has answered."""
 
 
 def submit(plan: Plan, command: Submit) -> None:
@@ -46,20 +52,38 @@ def reject(plan: Plan, command: WithReason) -> None:
 
 
 def opinion(plan: Plan, command: Opinion) -> None:
-    """A co-handler's or a consulted person's word; their row is done."""
+    """A co-handler's or a consulted person's word; their row is done. Who asked hears when the last has answered."""
     row = own_row(plan, command.task_id, TaskRole.CONSULT, TaskRole.CO)
     plan.close(row, TaskState.DONE, command.opinion)
+    if row.role is not TaskRole.CONSULT or row.assigned_by is None:
+        return
+    if not any(asked_together(row, other) for other in plan.active(TaskRole.CONSULT)):
+        plan.notify(row.assigned_by, COMPLETE, f"consult:{plan.doc.seq + 1}", data={"question": row.directive})
+
+
+def asked_together(row: Task, other: Task) -> bool:
+    """Whether two people were consulted by one person with one question."""
+    return (row.assigned_by, row.directive) == (other.assigned_by, other.directive)
 
 
 def consult(plan: Plan, command: Consult) -> None:
-    """Ask people for an opinion (lấy ý kiến), with a deadline of its own."""
+    """Ask people for an opinion (lấy ý kiến) until the deadline named, else as long as the route's policy allows."""
     due = plan.deadline(command.deadline)
+    if due is not None:
+        way_out = "Name an earlier one, or have the document's extended first."
+        plan.refuse_past(plan.doc.due_at, due, "the document's", way_out)
     asked = {t.user_id for t in plan.active(TaskRole.CONSULT)}
     for name in command.users:
         person = plan.actor.directory.person(name)
         require_clearance(plan, [person], f"{person.full_name} may not")
-        if person.id in asked:
-            continue
-        task = plan.open(TaskRole.CONSULT, user_id=person.id, directive=command.question, due_at=due)
-        if due is not None:
-            plan.start_named(task, due)
+        if person.id not in asked:
+            asked.add(person.id)
+            _ask(plan, plan.open(TaskRole.CONSULT, user_id=person.id, directive=command.question, due_at=due), due)
+
+
+def _ask(plan: Plan, task: Task, due: datetime | None) -> None:
+    policy = plan.doc.route.consult
+    if due is not None:
+        plan.start_named(task, due)
+    elif policy is not None:
+        plan.change(task, due_at=plan.start_policy(policy, task))

@@ -1,14 +1,13 @@
-"""Hold, resume, extend, urge, comment, attach."""
+"""Hold, resume, urge, comment, attach."""
 
-from datetime import datetime
 from uuid import UUID
 
-from docflow.domain.access import edits
-from docflow.domain.commands import Attach, Comment, Extend, Nothing, Urge, WithReason
+from docflow.domain.access import asked_by, chases, edits
+from docflow.domain.commands import Attach, Comment, Nothing, Urge, WithReason
+from docflow.domain.consequences import NewUrging
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid
-from docflow.domain.lifecycle import HANDLING, State, TaskRole, TaskState
+from docflow.domain.lifecycle import State
 from docflow.domain.plan import Plan
-from docflow.domain.roles import Role
 from docflow.domain.snapshot import Task
 
 EDITABLE = frozenset({State.REGISTER, State.ASSIGN, State.REVIEW})
@@ -30,68 +29,29 @@ def resume(plan: Plan, command: Nothing) -> None:
     plan.resume()
 
 
-def extend(plan: Plan, command: Extend) -> None:
-    """The assigner grants a new deadline at once; a handler asks the assigner for one."""
-    due = plan.deadline(command.deadline)
-    assert due is not None
-    rows = [t for t in plan.active(*HANDLING) if command.task_id == t.id]
-    if command.task_id is not None and not rows:
-        raise Invalid("There is no open task with that id on this document.", field="task_id")
-    if grants(plan, rows[0] if rows else None):
-        _grant(plan, rows[0] if rows else None, due)
-        return
-    _ask(plan, command, rows[0] if rows else None, due)
-
-
-def grants(plan: Plan, row: Task | None) -> bool:
-    """Whether the actor set the deadline in question, or leads the agency."""
-    principal = plan.actor.principal
-    if principal is None or plan.actor.has(Role.LEADER, plan.actor.directory.root.id):
-        return True
-    return row is not None and row.assigned_by == principal.id
-
-
-def _grant(plan: Plan, row: Task | None, due: datetime) -> None:
-    """For one row, or for the document and the rows that share its deadline; the main row's own is the document's."""
-    old = row.due_at if row else plan.doc.due_at
-    plan.data |= {"old": old.isoformat() if old else None, "new": due.isoformat(), "granted": True}
-    rows = [row] if row else [t for t in plan.active(*HANDLING) if old is not None and t.due_at == old]
-    if row is None or (row.role is TaskRole.MAIN and old == plan.doc.due_at):
-        plan.restart(None, due)
-        plan.set_due(due)
-    for task in rows:
-        plan.restart(task, due)
-        plan.change(task, due_at=due)
-    granted = {t.id for t in rows}
-    for asked in plan.active(TaskRole.EXTENSION):
-        if row is None or asked.parent_id in granted:
-            plan.close(asked, TaskState.DONE)
-
-
-def _ask(plan: Plan, command: Extend, row: Task | None, due: datetime) -> None:
-    own = row or next((t for t in plan.active(TaskRole.MAIN, TaskRole.CO) if plan.actor.holds(t)), None)
-    if own is None or not plan.actor.holds(own):
-        raise Forbidden("Only its handler can ask for more time, and only its assigner can grant it.")
-    plan.data |= {"asked": due.isoformat(), "granted": False}
-    assigner = own.assigned_by
-    address = {"user_id": assigner} if assigner else _leaders(plan)
-    plan.open(TaskRole.EXTENSION, directive=command.reason, parent_id=own.id, due_at=None, **address)
-
-
-def _leaders(plan: Plan) -> dict[str, object]:
-    return {"unit_id": plan.actor.directory.root.id, "pool_role": Role.LEADER}
-
-
 def urge(plan: Plan, command: Urge) -> None:
     """Đôn đốc: kept for ever, told to whoever holds the row (domain.md §4)."""
+    rows = _to_urge(plan, command)
+    by = plan.actor.person.id if plan.actor.person else None
+    plan.data["tasks"] = [str(t.id) for t in rows]
+    plan.urgings += [NewUrging(row.id, command.grade, command.text, by) for row in rows]
+    said = {"grade": command.grade, "text": command.text}
+    for row in rows:
+        for user_id in _who_works_on(plan, row):
+            key = f"urge:{plan.doc.seq + 1}:{row.id}:{user_id}"
+            plan.notify(user_id, f"urge_{command.grade}", key, data=said | {"task": str(row.id)})
+    plan.visible_change = False
+
+
+def _to_urge(plan: Plan, command: Urge) -> list[Task]:
+    """One row or all; who only assigned some urges those."""
     rows = [t for t in plan.active() if command.task_id in (None, t.id)]
     if not rows:
         raise Invalid("There is no open task with that id on this document.", field="task_id")
-    plan.data["tasks"] = [str(t.id) for t in rows]
-    for row in rows:
-        for user_id in _who_works_on(plan, row):
-            plan.notify(user_id, f"urge_{command.grade}", f"urge:{plan.doc.seq + 1}:{row.id}:{user_id}")
-    plan.visible_change = False
+    theirs = rows if chases(plan.actor) else [t for t in rows if asked_by(t, plan.actor)]
+    if not theirs:
+        raise Forbidden("You can urge those whom you have given work. Name one of their tasks.")
+    return theirs
 
 
 def _who_works_on(plan: Plan, row: Task) -> list[UUID]:
