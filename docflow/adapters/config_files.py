@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from docflow.adapters.plain_yaml import Fault, Location, read_yaml
-from docflow.domain.checked import FINDINGS, Finding, nearest
-from docflow.domain.configuration import Configuration, Demo
+from docflow.domain.checked import FINDINGS, Checked, Finding, nearest
+from docflow.domain.configuration import CalendarSettings, Configuration, Demo, Sla
 from docflow.domain.errors import ConfigInvalid
 
 FILES = ("agency", "document_types", "register_books", "sla", "calendar", "mail_rules")
@@ -67,16 +67,44 @@ def load_demo(folder: Path) -> Demo:
     return _checked(Demo, _read({(name,): folder / f"{name}.yaml" for name in DEMO_FILES}))
 
 
+class _Calendar(Checked):
+    calendar: CalendarSettings
+
+
+class _Sla(Checked):
+    sla: Sla
+
+
+def load_calendar(source: Path | bytes) -> CalendarSettings:
+    """A calendar file alone, or its text. Raises ConfigInvalid with all problems found."""
+    return _checked(_Calendar, _alone("calendar", source)).calendar
+
+
+def load_sla(source: Path | bytes) -> Sla:
+    """A file of policies and ladders alone, or its text; what they name elsewhere is not looked at.
+
+    Raises ConfigInvalid with all problems found.
+    """
+    return _checked(_Sla, _alone("sla", source)).sla
+
+
 def digest(configuration: Configuration) -> str:
     """SHA-256 (hex) of the configuration as RFC 8785 JSON: equal configurations, however written, are equal."""
     return hashlib.sha256(rfc8785.dumps(configuration.model_dump(mode="json"))).hexdigest()
 
 
-def _read(places: dict[Location, Path]) -> _Reading:
+def _alone(name: str, source: Path | bytes) -> _Reading:
+    if isinstance(source, Path):
+        return _read({(name,): source})
+    return _read({(name,): Path(f"{name}.yaml")}, source)
+
+
+def _read(places: dict[Location, Path], text: bytes | None = None) -> _Reading:
+    """``text`` is what stands in the file where it was sent and lies nowhere."""
     reading = _Reading({}, [])
     for place, path in places.items():
         try:
-            value, lines = read_yaml(path.read_bytes())
+            value, lines = read_yaml(path.read_bytes() if text is None else text)
         except OSError as error:
             why = (f"cannot be read: {error.strerror}", "create it, or point DOCFLOW_CONFIG_DIR at the right folder")
             reading.problems.append(_problem(path, 1, "", *why))

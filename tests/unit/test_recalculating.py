@@ -13,7 +13,7 @@ from docflow.domain.snapshot import Clock, Pause, Task
 from docflow.domain.timekeeping import EXPLICIT
 from tests.in_memory import NOW, Paper, known, people, shipped
 
-TUESDAY_OFF = {"extra_days_off": [{"day": "2026-03-03", "name": "Nghỉ bão"}]}
+TUESDAY_OFF: dict[str, Any] = {"extra_days_off": [{"day": "2026-03-03", "name": "Nghỉ bão"}]}
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
