@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from docflow.api import openapi
+from docflow.api import explained, openapi
 from docflow.api.asking import WRITE, Call, Calling, answer, find, once, reading_as
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.paging import Cursor, Limit, Pages, page
@@ -37,9 +37,9 @@ def get_history(call: Calling, document_id: UUID, limit: Limit = 100, cursor: Cu
     return answer(page(items, following))
 
 
-@router.get("/deadlines", responses=openapi.problems(403, 404))
+@router.get("/deadlines", responses=explained.RESPONSE | openapi.problems(403, 404))
 def get_deadlines(call: Calling, document_id: UUID) -> Response:
-    """What every running clock stands at, and why."""
+    """What every clock stands at, and why: running ones first, then those that stopped."""
     with call.container.sessions.begin() as session:
         reader = call.reader(session)
         seen = find(session, reader, document_id)
@@ -52,8 +52,8 @@ def get_deadlines(call: Calling, document_id: UUID) -> Response:
             "due_at": when(document.due_at),
             "overdue": is_overdue(document, call.now),
             "held": document.held_at is not None,
-            "zone": snapshot.configuration.calendar.zone,
-            "items": explain(snapshot, call.now),
+            "zone": snapshot.calendars.by_name("").zone.key,
+            "items": [explained.deadline_json(e, reader.directory) for e in explain(session, snapshot, call.now)],
         }
     return answer(body, version=seen.document.version)
 
@@ -64,7 +64,7 @@ def get_tasks(call: Calling, document_id: UUID) -> Response:
     with call.container.sessions.begin() as session:
         reader = call.reader(session)
         seen = find(session, reader, document_id)
-        items = [task_json(t, reader.directory, call.now) for t in tasks_of(session, document_id)]
+        items = [task_json(t, seen.document, reader.directory, call.now) for t in tasks_of(session, document_id)]
     return answer(page(items, None), version=seen.document.version)
 
 

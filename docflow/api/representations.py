@@ -9,6 +9,7 @@ from docflow.db.models import Delivery, Document, DocumentFile, History, Intake,
 from docflow.db.queries.documents import Beside
 from docflow.db.queries.people import Account
 from docflow.domain.audit import instant
+from docflow.domain.deadlines import overdue
 from docflow.domain.directory import Directory, Person, Unit
 from docflow.domain.lifecycle import ENDS
 
@@ -53,10 +54,7 @@ def some_unit(directory: Directory, unit_id: UUID | None) -> Json | None:
 
 
 def is_overdue(document: Document, now: datetime) -> bool:
-    """``docflow.db.queries.documents.overdue_at``, on a row in hand."""
-    if document.ended_at is not None or document.due_at is None:
-        return False
-    return document.due_at < (document.held_at or now)
+    return overdue(document.due_at, now, paused_at=document.held_at, done_at=document.ended_at)
 
 
 COPIED = (
@@ -84,7 +82,7 @@ COPIED = (
     "recipients",
     "details",
 )
-INSTANTS = ("registered_at", "due_at", "created_at", "updated_at", "ended_at", "dispatched_at")
+INSTANTS = ("registered_at", "due_at", "created_at", "updated_at", "ended_at", "dispatched_at", "archived_at")
 
 
 def document_json(
@@ -139,8 +137,8 @@ def file_json(document: Document, file: DocumentFile) -> Json:
     }
 
 
-def task_json(task: Task, directory: Directory, now: datetime) -> Json:
-    late = task.closed_at is None and task.due_at is not None and task.due_at < now
+def task_json(task: Task, document: Document, directory: Directory, now: datetime) -> Json:
+    """A document on hold stands still, and so do its tasks."""
     return {
         "id": str(task.id),
         "document_id": str(task.document_id),
@@ -156,7 +154,7 @@ def task_json(task: Task, directory: Directory, now: datetime) -> Json:
         "assigned_by": someone(directory, task.assigned_by),
         "directive": task.directive,
         "due_at": when(task.due_at),
-        "overdue": late,
+        "overdue": overdue(task.due_at, now, paused_at=document.held_at, done_at=task.closed_at),
         "opened_at": when(task.opened_at),
         "closed_at": when(task.closed_at),
         "closed_by": someone(directory, task.closed_by),
@@ -166,15 +164,10 @@ def task_json(task: Task, directory: Directory, now: datetime) -> Json:
 
 def inbox_json(task: Task, document: Document, acting_for: Person | None, directory: Directory, now: datetime) -> Json:
     return {
-        "task": task_json(task, directory, now) | {"overdue": held_or_late(task, document, now)},
+        "task": task_json(task, document, directory, now),
         "document": brief_json(document, now),
         "acting_for": person_json(acting_for),
     }
-
-
-def held_or_late(task: Task, document: Document, now: datetime) -> bool:
-    """A document on hold stands still, and so do its tasks."""
-    return task.due_at is not None and task.due_at < (document.held_at or now)
 
 
 def brief_json(document: Document, now: datetime) -> Json:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
-from docflow.domain.deadlines import WorkingCalendar, due_firings, fire_times, overdue, resume_due, target_at
+from docflow.domain.deadlines import WorkingCalendar, due_firings, fire_times, overdue, resume_due, target_at, within
 from docflow.domain.ladders import Ladder, LadderStep
 from docflow.domain.snapshot import Clock
+from docflow.domain.timekeeping import WORKING_TIME
 from docflow.domain.timing import Allowance
 
 TURNS_AHEAD = 3
@@ -21,8 +22,8 @@ _EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """``given_back`` is what would have counted of it; ``until`` is None while it lasts."""
+class Hold:
+    """A pause of the clock; ``until`` is None while it lasts, ``given_back`` is what would have counted of it."""
 
     since: datetime
     until: datetime | None
@@ -46,12 +47,11 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A clock with its past: ``pauses`` that have ended, and the steps that ``fired``."""
+    """A clock with its past: when it stopped, and the steps that fired."""
 
     clock: Clock
     config_version: int
     stopped_at: datetime | None = None
-    pauses: tuple[Pause, ...] = ()
     fired: tuple[Rung, ...] = ()
 
 
@@ -77,7 +77,7 @@ class Explanation:
     due_if_resumed: datetime | None
     spans: tuple[tuple[datetime, datetime], ...]
     days_off: tuple[tuple[date, str], ...]
-    pauses: tuple[Pause, ...]
+    holds: tuple[Hold, ...]
     rungs: tuple[Rung, ...]
     total: timedelta
     left: timedelta
@@ -121,13 +121,16 @@ class Measuring:
         return days, self.between(begun, end)
 
 
-def explain(run: Run, ladder: Ladder | None, calendar: WorkingCalendar, now: datetime) -> Explanation:
-    """``calendar`` is the clock's own; ``ladder`` the one it climbs."""
+def explain(
+    run: Run, ladder: Ladder | None, calendar: WorkingCalendar, now: datetime, limit: datetime | None = None
+) -> Explanation:
+    """``calendar`` is the clock's own, ``ladder`` the one it climbs; ``limit`` the deadline of what a row is part of
+    when all goes on now."""
     clock = run.clock
     allowance = Allowance.of(clock.allowance) if clock.allowance else None
     measuring = Measuring(calendar, plain=allowance is not None and allowance.unit.by_calendar)
-    due = _due_if_resumed(run, calendar, now)
-    pauses = tuple(_weighed(run, measuring, due or clock.due_at, now))
+    due = _due_if_resumed(run, calendar, now, limit)
+    holds = tuple(_weighed(run, measuring, due or clock.due_at, now))
     spans = _spans(run, measuring, due or clock.due_at, now)
     moment = _moment(run, now)
     rungs = tuple(_rungs(run, ladder, calendar, allowance, due or clock.due_at))
@@ -139,7 +142,7 @@ def explain(run: Run, ladder: Ladder | None, calendar: WorkingCalendar, now: dat
         due_if_resumed=due,
         spans=spans,
         days_off=tuple(measuring.days_off(clock.started_at, due or clock.due_at)),
-        pauses=pauses,
+        holds=holds,
         rungs=rungs,
         total=sum((end - begin for begin, end in spans), _NOTHING),
         left=measuring.between(moment, clock.due_at),
@@ -182,30 +185,32 @@ def _moment(run: Run, now: datetime) -> datetime:
     return min(moment for moment in (now, run.clock.paused_at, run.stopped_at) if moment is not None)
 
 
-def _due_if_resumed(run: Run, calendar: WorkingCalendar, now: datetime) -> datetime | None:
+def _due_if_resumed(run: Run, calendar: WorkingCalendar, now: datetime, limit: datetime | None) -> datetime | None:
     """None where no pause is open. A clock stopped in a pause is taken as resumed when it stopped."""
     clock = run.clock
     if clock.paused_at is None:
         return None
     resumed = max(run.stopped_at or now, clock.paused_at)
-    return resume_due(clock.due_at, clock.paused_at, resumed, calendar, Allowance.of(clock.allowance or "0 hours"))
+    allowance = Allowance.of(clock.allowance) if clock.allowance else WORKING_TIME
+    return within(limit, resume_due(clock.due_at, clock.paused_at, resumed, calendar, allowance), resumed)
 
 
-def _all_pauses(run: Run) -> Iterator[Pause]:
-    yield from run.pauses
+def _holds(run: Run) -> Iterator[Hold]:
+    for pause in run.clock.pauses:
+        yield Hold(pause.began_at, pause.ended_at, pause.reason)
     if run.clock.paused_at is not None:
-        yield Pause(run.clock.paused_at, run.stopped_at, run.clock.pause_reason)
+        yield Hold(run.clock.paused_at, run.stopped_at, run.clock.pause_reason)
 
 
-def _weighed(run: Run, measuring: Measuring, due: datetime, now: datetime) -> Iterator[Pause]:
-    for pause in _all_pauses(run):
-        begin, end = max(pause.since, run.clock.started_at), min(pause.until or now, due)
-        yield replace(pause, given_back=measuring.between(begin, end) if begin < end else _NOTHING)
+def _weighed(run: Run, measuring: Measuring, due: datetime, now: datetime) -> Iterator[Hold]:
+    for hold in _holds(run):
+        begin, end = max(hold.since, run.clock.started_at), min(hold.until or now, due)
+        yield replace(hold, given_back=measuring.between(begin, end) if begin < end else _NOTHING)
 
 
 def _spans(run: Run, measuring: Measuring, due: datetime, now: datetime) -> tuple[tuple[datetime, datetime], ...]:
-    pauses = [(pause.since, pause.until or now) for pause in _all_pauses(run)]
-    return tuple(_without(measuring.stretches(run.clock.started_at, due), sorted(pauses)))
+    holes = sorted((hold.since, hold.until or now) for hold in _holds(run))
+    return tuple(_without(measuring.stretches(run.clock.started_at, due), holes))
 
 
 def _without(

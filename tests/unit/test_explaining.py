@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from docflow.domain.calendars import Calendars, CalendarSettings
 from docflow.domain.deadlines import Allowance, due_at, overdue, resume_due
-from docflow.domain.explaining import Explanation, Measuring, Pause, Run, Rung, explain, remaining
+from docflow.domain.explaining import Explanation, Measuring, Run, Rung, explain, remaining
 from docflow.domain.ladders import Ladder
-from docflow.domain.snapshot import Clock
+from docflow.domain.snapshot import Clock, Pause
+from docflow.domain.timekeeping import WORKING_TIME
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 OFFICE = {day: ["07:30-11:30", "13:30-17:00"] for day in WEEKDAYS}
@@ -73,7 +74,7 @@ def test_the_spans_are_the_time_between_start_and_due_without_the_pauses(
     """An odd last length leaves the clock on hold."""
     calendar = HOURS.by_name(unit)
     due = due_at(Allowance.parse(allowance), start, calendar) if allowance else start + timedelta(days=4)
-    given_back = Allowance.parse(allowance or "0 hours")
+    given_back = Allowance.parse(allowance) if allowance else WORKING_TIME
     moment, pauses = start, []
     for run_on, hold in zip(lengths[::2], lengths[1::2], strict=False):
         paused = moment + timedelta(minutes=run_on)
@@ -82,19 +83,19 @@ def test_the_spans_are_the_time_between_start_and_due_without_the_pauses(
         pauses.append(Pause(paused, moment, "chờ"))
     held = moment + timedelta(minutes=lengths[-1]) if len(lengths) % 2 else None
     now = (held or moment) + timedelta(minutes=until_now)
-    running = clock(start, due, allowance=allowance, calendar=unit, paused_at=held)
+    running = clock(start, due, allowance=allowance, calendar=unit, paused_at=held, pauses=tuple(pauses))
 
-    told = explained(Run(running, 1, None, tuple(pauses)), now)
+    told = explained(Run(running, 1), now)
 
     counting = Measuring(calendar, told.plain)
     end = told.due_if_resumed or due
-    holes = [(max(p.since, start), min(p.until or now, end)) for p in told.pauses]
+    holes = [(max(p.since, start), min(p.until or now, end)) for p in told.holds]
     lost = sum((counting.between(a, b) for a, b in holes if a < b), timedelta())
     assert told.total == sum((b - a for a, b in told.spans), timedelta())
     assert told.total == counting.between(start, end) - lost
-    assert lost == sum((p.given_back for p in told.pauses), timedelta())
+    assert lost == sum((p.given_back for p in told.holds), timedelta())
     assert all(a < b <= c for (a, b), (c, _) in zip(told.spans, told.spans[1:], strict=False))
-    assert all(b <= p.since or a >= (p.until or now) for a, b in told.spans for p in told.pauses)
+    assert all(b <= p.since or a >= (p.until or now) for a, b in told.spans for p in told.holds)
     assert told.overdue == overdue(due, now, paused_at=held)
     if told.spans:
         assert (told.spans[0][0] >= start) & (told.spans[-1][1] <= end)
@@ -111,11 +112,11 @@ def test_holds_never_change_how_much_working_time_an_allowance_gives(
     untouched = explained(Run(clock(start, due, allowance=allowance), 1), start)
     on_hold = clock(start, due, allowance=allowance, paused_at=paused)
     resumed_at = paused + timedelta(minutes=hold)
-    resumed = clock(start, resume_due(due, paused, resumed_at, AGENCY, words), allowance=allowance)
-    later = Run(resumed, 1, None, (Pause(paused, resumed_at, ""),))
+    later_due = resume_due(due, paused, resumed_at, AGENCY, words)
+    resumed = clock(start, later_due, allowance=allowance, pauses=(Pause(paused, resumed_at),))
     assert explained(Run(on_hold, 1), resumed_at).total == untouched.total
-    assert explained(later, resumed_at).total == untouched.total
-    assert explained(Run(on_hold, 1), resumed_at).due_if_resumed == later.clock.due_at
+    assert explained(Run(resumed, 1), resumed_at).total == untouched.total
+    assert explained(Run(on_hold, 1), resumed_at).due_if_resumed == later_due
 
 
 def test_a_clock_over_tet_names_each_day_that_did_not_count_and_why() -> None:
@@ -200,6 +201,13 @@ def test_a_clock_on_hold_says_so_and_keeps_what_it_has() -> None:
         (start, at("2027-02-22T09:30")),
         (at("2027-02-26T09:00"), at("2027-02-26T11:00")),
     )
+
+
+def test_on_hold_a_row_is_never_due_past_what_it_is_part_of() -> None:
+    held = clock(at("2027-02-22T07:30"), at("2027-02-22T11:30"), paused_at=at("2027-02-22T09:30"))
+    limit = at("2027-02-26T10:00")
+    told = explain(Run(held, 1), None, AGENCY, at("2027-02-26T09:00"), limit)
+    assert (told.due_if_resumed, told.total) == (limit, 3 * HOUR)
 
 
 def test_a_stopped_clock_stands_where_it_stopped() -> None:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from docflow.db.models import Delivery, Document, DocumentFile, FlowRun, Rendition, Task
+from docflow.db.queries.overdue import document_overdue
 from docflow.db.queries.visible import Sight, newest_visible, visible
 
 Position = Sequence[Any]
@@ -33,12 +34,6 @@ class Filters:
     words: tuple[str, ...] = ()
 
 
-def overdue_at(now: datetime) -> ColumnElement[bool]:
-    """``docflow.services.deadlines.overdue``, set-based: open, and past its deadline; on hold it stands still."""
-    late = Document.due_at < func.coalesce(Document.held_at, now)
-    return func.coalesce(and_(Document.ended_at.is_(None), late), false())
-
-
 def conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
     equal: tuple[tuple[InstrumentedAttribute[Any], Any], ...] = (
         (Document.direction, filters.direction),
@@ -55,7 +50,8 @@ def conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
     if filters.created_before is not None:
         found.append(Document.created_at < filters.created_before)
     if filters.overdue is not None:
-        found.append(overdue_at(now) if filters.overdue else ~overdue_at(now))
+        late = document_overdue(now)
+        found.append(late if filters.overdue else ~late)
     if filters.held is not None:
         found.append(Document.held_at.is_not(None) if filters.held else Document.held_at.is_(None))
     found += [Document.search.contains(word, autoescape=True) for word in filters.words]
