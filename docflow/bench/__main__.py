@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from docflow.bench import http, router
+from docflow.bench import deadlines, http, router
 from docflow.bench.bed import Bed, bed
 from docflow.bench.clients import rate
 from docflow.bench.engine import engine
@@ -24,13 +24,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="how often floor, peer, engine and HTTP take turns")
     parser.add_argument("--backlog", type=int, default=2000, help="documents that wait when the worker starts")
     parser.add_argument("--skip-router", action="store_true", help="without Prefect")
+    parser.add_argument("--clocks", type=int, default=10_000, help="deadlines that fall due, over --spread and at once")
+    parser.add_argument("--spread", type=int, default=60, help="seconds over which they do")
+    parser.add_argument("--only", choices=("moves", "router", "deadlines"), help="one part of it")
     args = parser.parse_args()
+    parts = {args.only} if args.only else {"moves", "router", "deadlines"} - ({"router"} if args.skip_router else set())
     console = Console()
     with bed(prefect=not args.skip_router) as furnished:
         container = build(furnished.settings, name="bench")
-        console.print(_moves(furnished, container, args.seconds, args.rounds))
-        if not args.skip_router:
+        if "moves" in parts:
+            console.print(_moves(furnished, container, args.seconds, args.rounds))
+        if "router" in parts:
             console.print(_router(furnished, container, args.backlog))
+        if "deadlines" in parts:
+            for table in deadlines.measure(furnished, container, args.clocks, args.spread):
+                console.print(table)
         container.close()
 
 

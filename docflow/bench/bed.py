@@ -5,13 +5,18 @@ approves, the clerk approves (the document goes to signing, outbox and mirror ro
 (back to review). Tasks, clocks, notices, readers and history are written as in earnest.
 """
 
+import contextlib
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+import psutil
+import psycopg
 from alembic.config import Config
 from sqlalchemy import text
 
@@ -90,7 +95,26 @@ def bed(*, prefect: bool = False) -> Iterator[Bed]:
         tempfile.TemporaryDirectory(prefix="docflow-bench-") as folder,
         Machine(Path(folder) / "machine", prefect=prefect, given={}) as machine,
     ):
+        remember_commits(machine.environment()["DOCFLOW_DATABASE_URL"])
         yield _furnished(machine)
+
+
+def remember_commits(url: str) -> None:
+    """When each transaction was committed, for measuring. The server is stopped once; its machine starts it again."""
+    plain = url.replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+        pid = connection.info.backend_pid
+        server = psutil.Process(pid).parent()
+    assert server is not None, "a backend is its server's child"
+    server.send_signal(signal.SIGINT)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(plain, connect_timeout=2) as connection:
+            if connection.execute("SHOW track_commit_timestamp").fetchone() == ("on",):
+                return
+        time.sleep(0.3)
+    raise RuntimeError("the database did not come back")
 
 
 def _furnished(machine: Machine) -> Bed:
