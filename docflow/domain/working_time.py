@@ -95,7 +95,7 @@ class WorkingCalendar:
         break. A start on a day off counts as the end of the working day before it, and one in an hour the clocks
         repeat as that hour's end, so that whoever comes later is never due earlier.
         """
-        day, clock = divmod(self._furthest_wall(ticks_of(start)), DAY)
+        day, clock = self._furthest_wall(ticks_of(start))
         if not self._almanac.stretches(day):
             day, clock = self._working_day(day, -1), DAY
         return self._instant(self._within(self._working_day(day, count), clock))
@@ -139,11 +139,15 @@ class WorkingCalendar:
     def _day(self, ticks: int) -> int:
         return (ticks + self._almanac.regime(ticks).offset) // DAY
 
-    def _furthest_wall(self, ticks: int) -> int:
-        """The latest time the wall clock has shown up to now."""
+    def _furthest_wall(self, ticks: int) -> tuple[int, int]:
+        """The day and the time of it that are the latest the wall clock has shown up to now."""
         now = ticks + self._almanac.regime(ticks).offset
         regimes = self._almanac.piece(ticks // PIECE_TICKS).regimes
-        return max([now, *(regime.end + regime.offset - 1 for regime in regimes if regime.end <= ticks)])
+        turned_back_at = max((regime.end + regime.offset for regime in regimes if regime.end <= ticks), default=now)
+        if turned_back_at <= now:
+            return divmod(now, DAY)
+        day = (turned_back_at - 1) // DAY
+        return day, turned_back_at - day * DAY
 
     def _within(self, day: int, clock: int) -> int:
         """When the wall clock first shows ``clock`` or later on that working day, moved into its hours."""
