@@ -10,12 +10,14 @@ from fastapi import FastAPI
 from docflow.api import (
     actions,
     audit,
+    config,
     documents,
     errors,
     files,
     health,
     inbox,
     intake,
+    notifications,
     openapi,
     parts,
     people,
@@ -33,10 +35,12 @@ ROUTERS = (
     files.router,
     parts.router,
     inbox.router,
+    notifications.router,
     registers.router,
     people.router,
     intake.router,
     audit.router,
+    config.router,
     health.router,
 )
 ABOUT = "Official correspondence: registered, assigned, reviewed, signed, dispatched, and provable."

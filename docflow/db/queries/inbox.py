@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from docflow.db.models import Document, Notification, Task
+from docflow.db.models import Document, Task
 from docflow.db.queries.documents import follows
 from docflow.db.queries.visible import Sight, stands_in_for, visible
 from docflow.domain.directory import Directory, Person
@@ -130,16 +130,3 @@ def _of(
 
 def _ids(numbered: TableValuedAlias, rows: LateralFromClause) -> Select[Any]:
     return select(rows.c.id, numbered.c.number).select_from(numbered.join(rows, true()))
-
-
-def notifications_of(
-    session: Session, sight: Sight, user_id: UUID, *, unread: bool, after: UUID | None, limit: int
-) -> Sequence[Row[Notification, Document]]:
-    """Newest first; of documents the person may see (still)."""
-    query = select(Notification, Document).join(Document, Document.id == Notification.document_id)
-    query = query.where(Notification.user_id == user_id, visible(sight))
-    if unread:
-        query = query.where(Notification.read_at.is_(None))
-    if after is not None:
-        query = query.where(Notification.id < after)
-    return session.execute(query.order_by(Notification.id.desc()).limit(limit)).all()
