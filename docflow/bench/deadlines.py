@@ -18,11 +18,11 @@ from uuid import UUID
 
 import psycopg
 from rich.table import Table
-from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from docflow.bench import herd, router
 from docflow.bench.bed import Bed
-from docflow.bootstrap import Container, now_utc
+from docflow.bootstrap import Container, build, now_utc
 from docflow.db.queries.context import DUE
 from docflow.db.raw import raw
 from docflow.services.escalation import BATCH, next_fire
@@ -60,7 +60,7 @@ class Late:
 
 def measure(bed: Bed, container: Container, clocks: int, spread: int) -> list[Table]:
     model = herd.model(bed, container)
-    scans = _scans(container, model)
+    scans = _scans(bed, container, model)
     minute = timedelta(seconds=spread) / clocks
     found: dict[str, tuple[Late, Late]] = {}
     with router.worker(bed):
@@ -167,55 +167,60 @@ def _lateness(found: dict[str, tuple[Late, Late]], clocks: int, spread: int) -> 
 # -- looking for what is due -------------------------------------------------------------------------------------
 
 SMALL, LARGE, EACH = 10_000, 1_000_000, 10
+Look = Callable[[Session], object]
+LOOKS: dict[str, Look] = {
+    "when the next one is due": next_fire,
+    f"claiming {BATCH} that are due": lambda session: raw(session).execute(DUE, (now_utc(), BATCH)).fetchall(),
+}
 
 
-def _scans(container: Container, model: UUID) -> Table:
-    """Both looks, with nothing and with a batch due, among ten thousand open clocks and among a million."""
+def _scans(bed: Bed, container: Container, model: UUID) -> Table:
+    """The same look, turn by turn, in a database with ten thousand open clocks and in one with a million."""
     far = now_utc() + timedelta(days=30)
-    herd.graze(container, model, SMALL // EACH, far, timedelta(seconds=60), EACH)
-    small = _looks(container, model)
-    herd.graze(container, model, (LARGE - SMALL) // EACH, far, timedelta(milliseconds=600), EACH)
-    large = _looks(container, model)
-    again = _looks(container, model)
+    small = _twin(bed, container)
+    for herded, count in ((small, SMALL), (container, LARGE)):
+        herd.graze(herded, model, count // EACH, far, timedelta(days=60) / (count // EACH), EACH)
+        herd.graze(herded, model, BATCH, now_utc() - timedelta(seconds=1))
+    found = {name: _compared(small, container, look) for name, look in LOOKS.items()}
+    for herded in (small, container):
+        herd.stop(herded, "<=", now_utc())
+    found["looking where nothing is due"] = _compared(small, container, LOOKS[f"claiming {BATCH} that are due"])
+    small.close()
+    herd.stop(container, ">=", far)
     table = Table(title="Looking for what is due, median milliseconds", title_justify="left")
     for column in ("what", f"{SMALL:,} open", f"{LARGE:,} open", "ratio", "goal"):
         table.add_column(column)
-    for name in small:
-        best = min(large[name], again[name])
-        table.add_row(name, f"{small[name]:.3f}", f"{best:.3f}", f"{best / small[name]:.2f}", "≤ 1.5")
-    with container.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE clock SET stopped_at = now(), next_fire_at = NULL WHERE next_fire_at >= :far"), {"far": far}
-        )
+    for name, (few, many) in found.items():
+        table.add_row(name, f"{few:.3f}", f"{many:.3f}", f"{many / few:.2f}", "≤ 1.5")
     return table
 
 
-def _looks(container: Container, model: UUID) -> dict[str, float]:
-    herd.graze(container, model, BATCH, now_utc() - timedelta(seconds=1))
-    looks = {
-        "when the next one is due": _timed(container, lambda session: next_fire(session)),
-        f"claiming {BATCH} that are due": _timed(
-            container, lambda session: raw(session).execute(DUE, (now_utc(), BATCH)).fetchall()
-        ),
-    }
-    with container.engine.begin() as connection:
-        connection.execute(text("UPDATE clock SET stopped_at = now(), next_fire_at = NULL WHERE next_fire_at <= now()"))
-    with container.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SET ROLE NONE"))
-        connection.execute(text("VACUUM clock"))
-        connection.execute(text("SET ROLE docflow_app"))
-    looks["looking where nothing is due"] = _timed(
-        container, lambda session: raw(session).execute(DUE, (now_utc(), BATCH)).fetchall()
-    )
-    return looks
+def _twin(bed: Bed, container: Container) -> Container:
+    """A copy of the database as it is, on the same server."""
+    container.close()
+    with psycopg.connect(f"{_plain(bed).rpartition('/')[0]}/postgres", autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS twin")
+        connection.execute("CREATE DATABASE twin TEMPLATE docflow")
+    url = f"{bed.settings.database_url.rpartition('/')[0]}/twin"
+    return build(bed.settings.model_copy(update={"database_url": url}), name="bench-twin")
 
 
-def _timed(container: Container, look: Callable[..., object], times: int = 40) -> float:
-    found = []
+def _compared(
+    few: Container, many: Container, look: Callable[[Session], object], times: int = 60
+) -> tuple[float, float]:
+    times_few, times_many = [], []
     for _ in range(times):
-        with container.sessions() as session:
-            began = time.perf_counter()
-            look(session)
-            found.append((time.perf_counter() - began) * 1000)
-            session.rollback()
-    return median(found[5:])
+        times_few.append(_timed(few, look))
+        times_many.append(_timed(many, look))
+    return median(times_few[5:]), median(times_many[5:])
+
+
+def _timed(container: Container, look: Look) -> float:
+    """Milliseconds; nothing is kept."""
+    with container.sessions() as session:
+        session.connection()
+        began = time.perf_counter()
+        look(session)
+        passed = time.perf_counter() - began
+        session.rollback()
+    return passed * 1000
