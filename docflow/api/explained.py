@@ -73,7 +73,7 @@ def deadline_json(explained: Explained, directory: Directory) -> Json:
     return {
         "clock": str(clock.id),
         "kind": clock.kind.value,
-        "task": _task(explained.task, directory),
+        "task": task_in_short(explained.task, directory),
         "policy": clock.policy,
         "policy_version": run.config_version,
         "calendar": clock.calendar,
@@ -99,7 +99,7 @@ def deadline_json(explained: Explained, directory: Directory) -> Json:
     }
 
 
-def _task(task: Task | None, directory: Directory) -> Json | None:
+def task_in_short(task: Task | None, directory: Directory) -> Json | None:
     if task is None:
         return None
     return {
