@@ -13,13 +13,14 @@ from docflow.api.asking import WRITE, Call, Calling, Reader, answer, find
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.representations import person_json, utc
 from docflow.bootstrap import Container
-from docflow.domain.commands import COMMANDS, Attach, Command, Register, Sign, WithReason
+from docflow.domain.commands import COMMANDS, Attach, Command, Opinion, Register, Sign, WithReason
 from docflow.domain.decide import allowed
 from docflow.domain.errors import NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services import sign
 from docflow.services.asked import Asked
+from docflow.services.consultations import give_opinion
 from docflow.services.dispatch import recall
 from docflow.services.files import attach_known
 from docflow.services.pictures import Pictures
@@ -43,10 +44,15 @@ def _attach(session: Session, pictures: Pictures, document_id: UUID, command: Co
     return attach_known(session, pictures, document_id, cast(Attach, command), asked)
 
 
+def _opinion(session: Session, pictures: Pictures, document_id: UUID, command: Command, asked: Asked) -> Moved:
+    return give_opinion(session, pictures, document_id, cast(Opinion, command), asked)
+
+
 SPECIAL: dict[Action, Doing] = {
     Action.REGISTER: _register,
     Action.RECALL: _recall,
     Action.ATTACH: _attach,
+    Action.OPINION: _opinion,
 }
 
 EXAMPLES: dict[Action, dict[str, Any]] = {

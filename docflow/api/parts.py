@@ -1,4 +1,4 @@
-"""The parts of a document: history, deadlines, tasks, deliveries, signatures."""
+"""The parts of a document: history, deadlines, tasks, urgings, deliveries, signatures."""
 
 from dataclasses import fields
 from typing import Annotated, Any
@@ -10,13 +10,16 @@ from starlette.responses import Response
 from docflow.api import explained, openapi
 from docflow.api.asking import WRITE, Call, Calling, answer, find, once, reading_as
 from docflow.api.bodies import json_bytes, parse
+from docflow.api.chasing import consultation_json, urged_json, urging_json
 from docflow.api.paging import Cursor, Limit, Pages, page
 from docflow.api.representations import delivery_json, file_json, history_json, is_overdue, task_json, utc, when
 from docflow.db.models import Document, DocumentFile
+from docflow.db.queries.chasing import opinions_given, urged, urgings_of
 from docflow.db.queries.documents import beside, deliveries_of, tasks_of
 from docflow.db.queries.history import history_of
 from docflow.domain.commands import Nothing
 from docflow.services.asked import Asked
+from docflow.services.consultations import consultations
 from docflow.services.deadlines import explain
 from docflow.services.dispatch import decide_delivery
 from docflow.services.transition import picture, read
@@ -60,11 +63,27 @@ def get_deadlines(call: Calling, document_id: UUID) -> Response:
 
 @router.get("/tasks", responses=openapi.problems(403, 404))
 def get_tasks(call: Calling, document_id: UUID) -> Response:
-    """Who has, and had, what to do; oldest first."""
+    """Who has, and had, what to do, and how often they were urged; oldest first. Beside them how each consultation
+    stands, with every answer."""
     with call.container.sessions.begin() as session:
         reader = call.reader(session)
         seen = find(session, reader, document_id)
-        items = [task_json(t, seen.document, reader.directory, call.now) for t in tasks_of(session, document_id)]
+        rows, counts = tasks_of(session, document_id), urged(session, document_id)
+        asked = consultations(rows)
+        said = opinions_given(session, document_id) if asked else {}
+        people, now = reader.directory, call.now
+        items = [task_json(t, seen.document, people, now) | {"urged": urged_json(counts.get(t.id, {}))} for t in rows]
+        beside_them = [consultation_json(c, said, seen.document, people, now) for c in asked]
+    return answer(page(items, None) | {"consultations": beside_them}, version=seen.document.version)
+
+
+@router.get("/urgings", responses=openapi.problems(403, 404))
+def get_urgings(call: Calling, document_id: UUID) -> Response:
+    """Who was urged (đôn đốc) by whom, and how; oldest first. `urged_by` is null where a deadline's ladder did it."""
+    with call.container.sessions.begin() as session:
+        reader = call.reader(session)
+        seen = find(session, reader, document_id)
+        items = [urging_json(u, t, reader.directory) for u, t in urgings_of(session, document_id)]
     return answer(page(items, None), version=seen.document.version)
 
 

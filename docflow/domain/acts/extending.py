@@ -86,7 +86,7 @@ def _grant(plan: Plan, command: Extend, row: Task | None) -> None:
     answered = [w for w in plan.active(TaskRole.EXTENSION) if w.parent_id in granted]
     for wish in answered:
         plan.close(wish, TaskState.DONE, "granted")
-    _tell(plan, "extension_granted", answered, rows, {"due_at": due.isoformat(), "reason": command.reason})
+    _tell(plan, "extension_granted", answered, {"due_at": due.isoformat(), "reason": command.reason})
 
 
 def _sharing(plan: Plan) -> list[Task]:
@@ -128,16 +128,15 @@ def _refuse(plan: Plan, command: Extend, wishes: Sequence[Task]) -> None:
     for wish in wishes:
         plan.close(wish, TaskState.DONE, "refused")
     asked = wishes[0].due_at.isoformat() if wishes[0].due_at else None
-    _tell(plan, "extension_refused", wishes, (), {"asked": asked, "reason": command.reason})
+    _tell(plan, "extension_refused", wishes, {"asked": asked, "reason": command.reason})
 
 
-def _tell(plan: Plan, kind: str, answered: Sequence[Task], rows: Sequence[Task], data: dict[str, str | None]) -> None:
-    """Who asked, and whose deadline has moved; not who does it."""
-    asked = {w.assigned_by: w.parent_id for w in answered}
-    hear = {t.user_id: t.id for t in rows} | asked
-    for user_id, task_id in hear.items():
-        if user_id is not None and user_id != (plan.actor.person and plan.actor.person.id):
-            plan.notify(user_id, kind, f"extension:{task_id}:{plan.doc.seq + 1}", data={"task": str(task_id)} | data)
+def _tell(plan: Plan, kind: str, wishes: Sequence[Task], data: dict[str, str | None]) -> None:
+    """Who asked hears the answer."""
+    for wish in wishes:
+        if wish.assigned_by is not None:
+            key = f"extension:{wish.id}:{plan.doc.seq + 1}"
+            plan.notify(wish.assigned_by, kind, key, data={"task": str(wish.parent_id)} | data)
 
 
 def _ask(plan: Plan, command: Extend, row: Task | None) -> None:
