@@ -2,15 +2,17 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from docflow.adapters.mail.sink import MailSink
 from docflow.bootstrap import Container
 from tests.conftest import Clock, District
 from tests.flows.conftest import At
-from tests.moves import assigned
+from tests.moves import act, assigned
 from workflows.escalate import escalate
-from workflows.notify import notify
+from workflows.notify import mail_notices, notify
 
 pytestmark = [
     pytest.mark.xdist_group("prefect"),
@@ -34,3 +36,47 @@ def test_what_fired_is_told_once(with_prefect: Container, district: District, cl
     assert told >= fired
     assert district.query("SELECT 1 FROM notification WHERE published_at IS NULL OR passed_on_at IS NULL") == []
     assert run(with_prefect, at_work, notify) == [0]
+
+
+def test_a_dead_address_among_three_stops_no_other(
+    with_mail: Container, district: District, sink: MailSink, at_work: At
+) -> None:
+    document = assigned(
+        district, *({"role": r, "user": u} for r, u in (("main", "ngansach2"), ("co", "ngansach1"), ("co", "tonghop1")))
+    )
+    act(district, document, "chutich", "urge", grade="reminder", text="Khẩn trương")
+    addresses = urged(district, document)
+    assert len(addresses) == 3
+    sink.refuse_permanently.add(addresses[0])
+    sink.refuse_temporarily[addresses[1]] = 1
+    run(with_mail, at_work, notify, mail_notices)
+    states = {r["email"]: (r["state"], r["attempts"]) for r in district.query(STATES)}
+    assert states == {addresses[0]: ("failed", 1), addresses[1]: ("queued", 1), addresses[2]: ("sent", 1)}
+    (mail,) = sink.messages()
+    assert mail.recipients == (addresses[2],)
+    assert mail.message()["Auto-Submitted"] == "auto-generated"
+
+
+def test_a_mail_refused_for_now_arrives_later_under_the_same_message_id(
+    with_mail: Container, district: District, sink: MailSink, clock: Clock, at_work: At
+) -> None:
+    document = assigned(district)
+    act(district, document, "chutich", "urge", grade="reminder", text="Khẩn trương")
+    (address,) = urged(district, document)
+    sink.refuse_temporarily[address] = 1
+    run(with_mail, at_work, notify, mail_notices)
+    (before,) = district.query("SELECT message_id, last_error FROM notice_mail WHERE NOT digest")
+    assert "451" in before["last_error"]
+    clock.pass_time(seconds=16)
+    run(with_mail, at_work, mail_notices)
+    (mail,) = sink.messages()
+    assert mail.message()["Message-ID"] == before["message_id"]
+
+
+STATES = "SELECT p.email, m.state, m.attempts FROM notice_mail m JOIN person p ON p.id = m.user_id WHERE NOT m.digest"
+
+
+def urged(district: District, document: UUID) -> list[str]:
+    sql = """SELECT DISTINCT p.email FROM notification n JOIN person p ON p.id = n.user_id
+             WHERE n.document_id = :d AND n.kind = 'urge_reminder' ORDER BY p.email"""
+    return [row["email"] for row in district.query(sql, d=document)]

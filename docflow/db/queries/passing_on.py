@@ -44,7 +44,10 @@ def waiting_people(session: Session, now: datetime, most: int) -> list[UUID]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notification with what it may name of its document. ``seen``: its reader may (still) see that document."""
+    """A notification with what it may name of its document.
+
+    ``seen``: its reader may (still) see that document. ``read_at``: when they read it, not when it was counted as read.
+    """
 
     id: UUID
     user_id: UUID
@@ -75,9 +78,9 @@ seen AS MATERIALIZED (
   SELECT DISTINCT mine.id FROM mine JOIN document d ON d.id = mine.document_id
   JOIN document_reader r ON r.document_id = mine.document_id
   JOIN look ON look.user_id = mine.user_id AND look.principal = r.principal AND look.clearance >= d.secrecy)
-SELECT n.id, n.user_id, n.kind, n.key, n.data, n.urgent, n.instead_of, n.created_at, n.published_at, n.read_at,
-       n.mail_id, n.document_id, d.state, d.number, d.notation, coalesce(d.subject, ''), coalesce(d.secrecy, 3),
-       seen.id IS NOT NULL
+SELECT n.id, n.user_id, n.kind, n.key, n.data, n.urgent, n.instead_of, n.created_at, n.published_at,
+       nullif(n.read_at, n.passed_on_at), n.mail_id, n.document_id, d.state, d.number, d.notation,
+       coalesce(d.subject, ''), coalesce(d.secrecy, 3), seen.id IS NOT NULL
 FROM mine n LEFT JOIN document d ON d.id = n.document_id LEFT JOIN seen ON seen.id = n.id
 ORDER BY n.user_id, n.created_at, n.id
 """
