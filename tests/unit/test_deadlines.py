@@ -6,120 +6,84 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docflow.domain.calendars import CalendarSettings
-from docflow.domain.deadlines import Allowance, WorkingCalendar, due_at, fire_times, resume_due
+from docflow.domain.deadlines import Allowance, WorkingCalendar, due_at, overdue, resume_due, target_at, within
 from docflow.domain.errors import Invalid
-from docflow.domain.ladders import Ladder
+from tests.slow_time import EPOCH, SlowTime, weekly
+from tests.slow_time import at as instant
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 OFFICE = {day: ["07:30-11:30", "13:30-17:00"] for day in WEEKDAYS}
 VIETNAM = WorkingCalendar.of(CalendarSettings.model_validate({"hours": OFFICE}))
-MINUTE = timedelta(minutes=1)
-
-
-def calendar(**changes):
-    return WorkingCalendar.of(CalendarSettings.model_validate({"hours": OFFICE, **changes}))
 
 
 def at(text):
     return datetime.fromisoformat(text).replace(tzinfo=ZONE)
 
 
+def epoch(moment):
+    return round((moment - EPOCH).total_seconds())
+
+
 def due(allowance, start, by=VIETNAM):
     return due_at(Allowance.parse(allowance), at(start), by)
 
 
-# -- the reference: one flag per minute of five weeks around Tết 2027, by rules written out here ---------------
-
-FIRST = date(2027, 1, 25)
 TET = {date(2027, 2, day) for day in range(4, 11)}
-MINUTES = 35 * 24 * 60
-
-
-def _worked(minute):
-    moment = datetime.combine(FIRST, datetime.min.time()) + minute * MINUTE
-    clock = moment.hour * 60 + moment.minute
-    office = 450 <= clock < 690 or 810 <= clock < 1020
-    return office and moment.weekday() < 5 and moment.date() not in TET
-
-
-WORKED = [_worked(minute) for minute in range(MINUTES)]
-unhurried = settings(deadline=None)
-minutes = st.integers(0, MINUTES - 1)
-middle = st.integers(10 * 24 * 60, 25 * 24 * 60)
-
-
-def instant(minute):
-    return datetime.combine(FIRST, datetime.min.time(), ZONE) + minute * MINUTE
-
-
-def reference_add(minute, amount):
-    while amount:
-        amount -= WORKED[minute]
-        minute += 1
-    return minute
-
-
-@unhurried
-@given(minutes, minutes)
-def test_working_time_is_the_number_of_worked_minutes_between(first, second):
-    counted = sum(WORKED[min(first, second) : max(first, second)])
-    assert (
-        VIETNAM.working_between(instant(first), instant(second)) == (counted if first <= second else -counted) * MINUTE
-    )
-
-
-@unhurried
-@given(middle, st.integers(0, 2000))
-def test_adding_working_time_ends_where_counting_minutes_ends(start, amount):
-    assert VIETNAM.add(instant(start), amount * MINUTE) == instant(reference_add(start, amount))
-
-
-@unhurried
-@given(middle, st.integers(1, 2000))
-def test_taking_working_time_away_leads_to_the_latest_instant_it_fits_after(end, amount):
-    begun = VIETNAM.add(instant(end), -amount * MINUTE)
-    assert VIETNAM.working_between(begun, instant(end)) == amount * MINUTE
-    assert WORKED[round((begun - instant(0)) / MINUTE)], "it begins with a worked minute"
-
-
-@unhurried
-@given(middle, st.integers(1, 5))
-def test_working_days_end_in_working_hours_after_so_many_days_of_work(start, count):
-    end = VIETNAM.add_working_days(instant(start), count)
-    assert VIETNAM.working_between(instant(start), end) == count * timedelta(hours=7, minutes=30)
-    assert WORKED[round((end - instant(0)) / MINUTE)] or WORKED[round((end - instant(0)) / MINUTE) - 1]
-
-
-@unhurried
-@given(
-    middle,
-    middle,
-    st.sampled_from(
-        ["same working day", "next working day", "2 working days", "90 working minutes", "3 days", "9 hours"]
-    ),
+SLOW = SlowTime("Asia/Ho_Chi_Minh", date(2027, 1, 25), 42, lambda day: [] if day in TET else weekly(OFFICE)(day))
+unhurried = settings(deadline=None, max_examples=60)
+middle = st.integers(10 * 86_400, 25 * 86_400).map(lambda second: SLOW.begin + second)
+words = st.sampled_from(
+    [
+        *("same working day", "next working day", "same day, latest next working day", "2 working days"),
+        *("90 working minutes", "3 days", "9 hours", "1 month", "2 years"),
+    ]
 )
-def test_what_begins_later_is_never_due_earlier(first, second, allowance):
-    words = Allowance.parse(allowance)
-    early, late = sorted((first, second))
-    assert instant(early) < due_at(words, instant(early), VIETNAM) <= due_at(words, instant(late), VIETNAM)
 
 
 @unhurried
-@given(middle, st.integers(0, 3000), st.integers(0, 3000))
+@given(middle, middle, words)
+def test_what_begins_later_is_never_due_earlier(first, second, allowance):
+    allowed = Allowance.parse(allowance)
+    early, late = sorted((first, second))
+    assert instant(early) < due_at(allowed, instant(early), VIETNAM) <= due_at(allowed, instant(late), VIETNAM)
+
+
+@unhurried
+@given(middle)
+def test_the_same_day_at_the_latest_the_next_is_aimed_at_before_it_is_due(start):
+    allowance = Allowance.parse("same day, latest next working day")
+    day = SLOW.walls[(start - SLOW.begin) // 60].date()
+    due = instant(SLOW.end_of(SLOW.next_day(day)))
+    over = day not in SLOW.working_days or SLOW.end_of(day) <= start
+    assert due_at(allowance, instant(start), VIETNAM) == due
+    assert target_at(allowance, instant(start), VIETNAM) == (due if over else instant(SLOW.end_of(day)))
+
+
+@unhurried
+@given(middle, st.integers(1, 9))
+def test_days_end_with_the_last_one_or_with_the_next_that_is_worked(start, count):
+    last = SLOW.walls[(start - SLOW.begin) // 60].date() + timedelta(days=count)
+    end = last if last in SLOW.working_days else SLOW.next_day(last)
+    assert due_at(Allowance.parse(f"{count} days"), instant(start), VIETNAM) == instant(SLOW.end_of(end))
+
+
+@unhurried
+@given(middle, st.integers(0, 180_000), st.integers(0, 180_000))
 def test_a_pause_gives_back_exactly_the_working_time_it_took(start, before, length):
     allowance = Allowance.parse("3 working days")
     end = due_at(allowance, instant(start), VIETNAM)
     paused = min(instant(start + before), end)
-    resumed = paused + length * MINUTE
+    resumed = paused + timedelta(seconds=length)
     later = resume_due(end, paused, resumed, VIETNAM, allowance)
     if paused < end:
-        assert VIETNAM.working_between(resumed, later) == VIETNAM.working_between(paused, end)
+        taken = SLOW.between(epoch(paused), epoch(resumed))
+        assert later == instant(SLOW.add(epoch(end), taken))
     assert later >= end
 
 
 @unhurried
-@given(middle, st.lists(st.integers(1, 600), min_size=2, max_size=4))
+@given(middle, st.lists(st.integers(1, 36_000), min_size=2, max_size=4))
 def test_a_pause_in_pieces_gives_back_as_much_as_one_without_the_work_between(start, pieces):
     allowance = Allowance.parse("5 working days")
     end = due_at(allowance, instant(start), VIETNAM)
@@ -129,43 +93,6 @@ def test_a_pause_in_pieces_gives_back_as_much_as_one_without_the_work_between(st
         pieced = resume_due(pieced, instant(begun), instant(begun + piece), VIETNAM, allowance)
         begun += piece
     assert pieced == whole
-
-
-# -- the calendar of Vietnam -----------------------------------------------------------------------------------
-
-
-def test_the_offices_are_closed_over_tet_2027():
-    closed = [date(2027, 2, 1) + timedelta(days=n) for n in range(14)]
-    assert [day.day for day in closed if VIETNAM.is_working_day(day)] == [1, 2, 3, 11, 12]
-
-
-def test_a_saturday_worked_for_a_bridge_day_counts_with_the_hours_of_a_weekday():
-    saturday, monday = date(2026, 8, 22), date(2026, 8, 31)
-    assert [str(span) for span in VIETNAM.spans(saturday)] == ["07:30-11:30", "13:30-17:00"]
-    assert not VIETNAM.is_working_day(monday)
-    assert due("4 working hours", "2026-08-21 16:00") == at("2026-08-22 10:30")
-
-
-def test_a_day_in_lieu_is_off():
-    assert not VIETNAM.is_working_day(date(2027, 5, 3))
-
-
-def test_local_days_win_over_the_public_ones():
-    local = calendar(
-        extra_days_off=[{"day": "2027-02-11", "name": "Nghỉ thêm"}],
-        extra_working_days=[{"day": "2027-02-20", "name": "Làm bù"}, {"day": "2027-02-04", "name": "Trực"}],
-    )
-    assert not local.is_working_day(date(2027, 2, 11))
-    assert local.is_working_day(date(2027, 2, 20))
-    assert local.is_working_day(date(2027, 2, 4))
-
-
-def test_without_a_country_only_the_week_counts():
-    assert calendar(holidays=None).is_working_day(date(2027, 2, 8))
-
-
-def test_equal_settings_share_one_calendar():
-    assert calendar() is VIETNAM
 
 
 # -- what is due when ------------------------------------------------------------------------------------------
@@ -196,6 +123,16 @@ def test_equal_settings_share_one_calendar():
         ("2 days", "2027-03-03 20:00", "2027-03-05 17:00"),
         ("2 days", "2027-03-04 10:00", "2027-03-08 17:00"),
         ("1 day", "2027-02-03 10:00", "2027-02-11 17:00"),
+        ("same day, latest next working day", "2027-03-05 08:00", "2027-03-08 17:00"),
+        ("same day, latest next working day", "2027-03-06 08:00", "2027-03-08 17:00"),
+        ("1 month", "2027-03-03 10:00", "2027-04-05 17:00"),  # the 3rd of April is a Saturday
+        ("1 month", "2027-01-31 10:00", "2027-03-01 17:00"),  # February ends on a Sunday
+        ("1 month", "2028-01-31 10:00", "2028-02-29 17:00"),
+        ("11 months", "2026-03-31 10:00", "2027-03-01 17:00"),
+        ("12 months", "2027-03-03 10:00", "2028-03-03 17:00"),
+        ("1 year", "2026-02-09 10:00", "2027-02-11 17:00"),  # over Tết
+        ("1 year", "2028-02-29 10:00", "2029-02-28 17:00"),
+        ("1 year", "2027-12-31 23:59", "2029-01-02 17:00"),
     ],
 )
 def test_an_allowance_ends_at(allowance, start, expected):
@@ -214,23 +151,33 @@ def test_a_time_without_zone_is_refused(allowance):
         due_at(Allowance.parse(allowance), datetime(2027, 3, 3, 8, 0), VIETNAM)  # noqa: DTZ001 - the point of the test
 
 
-@pytest.mark.parametrize("allowance", ["9999 days", "9999 working days", "9999 hours", "9999 working hours"])
+@pytest.mark.parametrize(
+    "allowance",
+    ["9999 days", "9999 working days", "9999 hours", "9999 working hours", "600 months", "50 years", "1 month"],
+)
 def test_a_deadline_beyond_the_calendar_is_refused(allowance):
     with pytest.raises(Invalid, match="Name a nearer one"):
         due(allowance, "9999-12-20 08:00")
 
 
-def test_working_time_over_centuries_is_refused_instead_of_counted():
-    with pytest.raises(Invalid, match="Name a nearer one"):
-        VIETNAM.working_between(at("2027-03-03 08:00"), at("9000-03-03 08:00"))
+def test_what_is_due_at_one_instant_has_no_other_to_aim_at():
+    assert target_at(Allowance.parse("next working day"), at("2027-03-03 08:00"), VIETNAM) is None
 
 
-@pytest.mark.parametrize("text", ["same working day", "1 working day", "12 working hours", "1 day", "36 hours"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("same working day", "1 working day", "12 working hours", "1 day", "36 hours", "1 month", "18 months"),
+        *("1 year", "50 years", "same day, latest next working day"),
+    ],
+)
 def test_an_allowance_is_written_as_it_was_read(text):
     assert str(Allowance.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1 days", "1.5 days", "5", "10 weeks", "99999 days", "same day"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1 days", "1.5 days", "5", "10 weeks", "99999 days", "same day", "51 years"]
+)
 def test_words_that_are_no_allowance_are_refused(text):
     with pytest.raises(Invalid, match="is not an allowance"):
         Allowance.of(text)
@@ -249,6 +196,10 @@ def test_words_that_are_no_allowance_are_refused(text):
         ("2 days", "2027-03-05 09:00", "2027-03-05 15:00", "2027-03-05 16:00"),
         ("2 days", "2027-03-05 09:00", "2027-03-06 09:00", "2027-03-08 17:00"),
         ("2 days", "2027-03-02 09:00", "2027-03-06 09:00", "2027-03-09 17:00"),
+        ("1 month", "2027-03-02 09:00", "2027-03-04 09:00", "2027-03-08 17:00"),
+        ("1 year", "2027-03-02 09:00", "2027-03-02 19:00", "2027-03-05 16:00"),
+        ("same day, latest next working day", "2027-03-05 09:00", "2027-03-05 10:00", "2027-03-05 17:00"),
+        ("1 working day", "2027-03-06 09:00", "2027-03-09 10:00", "2027-03-05 16:00"),
     ],
 )
 def test_a_deadline_on_friday_at_four_after_a_pause(allowance, paused, resumed, expected):
@@ -267,51 +218,41 @@ def test_a_clock_cannot_resume_before_it_was_paused():
         )
 
 
-# -- ladders ---------------------------------------------------------------------------------------------------
+# -- late, and the parent's deadline ----------------------------------------------------------------------------
+
+DUE = at("2027-03-05 16:00")
 
 
-def ladder(*moments):
-    steps = [{"at": moment, "do": "notify", "whom": "leader"} for moment in moments]
-    return Ladder.model_validate({"name": "test", "steps": steps})
+@pytest.mark.parametrize(
+    ("now", "paused", "done", "late"),
+    [
+        ("2027-03-05 16:00:00", None, None, False),
+        ("2027-03-05 16:00:01", None, None, True),
+        ("2027-03-09 08:00:00", "2027-03-05 15:59:00", None, False),
+        ("2027-03-09 08:00:00", "2027-03-05 16:01:00", None, True),
+        ("2027-03-09 08:00:00", None, "2027-03-05 16:00:00", False),
+        ("2027-03-09 08:00:00", None, "2027-03-05 16:00:01", True),
+        ("2027-03-09 08:00:00", "2027-03-05 15:00:00", "2027-03-08 08:00:00", False),
+    ],
+)
+def test_late_is_later_than_due_and_a_paused_clock_stands_still(now, paused, done, late):
+    paused_at, done_at = (at(text) if text else None for text in (paused, done))
+    assert overdue(DUE, at(now), paused_at=paused_at, done_at=done_at) is late
 
 
-def test_a_ladder_fires_at_shares_before_at_and_after_due():
-    fired = fire_times(
-        ladder("50%", "-4 working hours", "-1 day", "due", "+30 working minutes", "+1 working day", "+3 hours"),
-        at("2027-03-03 07:30"),
-        at("2027-03-05 17:00"),
-        VIETNAM,
-    )
-    assert dict(fired) == {
-        0: at("2027-03-04 11:15"),
-        1: at("2027-03-05 11:00"),
-        2: at("2027-03-04 17:00"),
-        3: at("2027-03-05 17:00"),
-        4: at("2027-03-08 08:00"),
-        5: at("2027-03-08 17:00"),
-        6: at("2027-03-05 20:00"),
-    }
-    assert [moment for _, moment in fired] == sorted(moment for _, moment in fired)
+def test_what_has_no_deadline_is_never_late():
+    assert not overdue(None, at("2027-03-05 16:00"))
 
 
-def test_a_step_that_would_lie_before_the_start_fires_at_the_start():
-    start = at("2027-03-03 15:00")
-    assert fire_times(ladder("-4 working hours", "due"), start, at("2027-03-03 17:00"), VIETNAM)[0] == (0, start)
-
-
-def test_steps_of_one_moment_fire_in_the_order_they_are_written():
-    end = at("2027-03-03 17:00")
-    assert fire_times(ladder("due", "due"), at("2027-03-03 08:00"), end, VIETNAM) == ((0, end), (1, end))
-
-
-def test_a_share_of_plain_time_is_plain_time():
-    start, end = at("2027-03-05 16:00"), at("2027-03-06 04:00")
-    plain = fire_times(ladder("50%"), start, end, VIETNAM, Allowance.parse("12 hours"))
-    assert plain == ((0, at("2027-03-05 22:00")),)
-    assert fire_times(ladder("50%"), start, end, VIETNAM) == ((0, at("2027-03-05 16:30")),)
-
-
-def test_a_share_where_nobody_works_falls_back_to_plain_time():
-    assert fire_times(ladder("50%"), at("2027-03-06 08:00"), at("2027-03-06 12:00"), VIETNAM) == (
-        (0, at("2027-03-06 10:00")),
-    )
+@pytest.mark.parametrize(
+    ("parent", "due", "expected"),
+    [
+        (None, "2027-03-09 08:00", "2027-03-09 08:00"),
+        ("2027-03-08 08:00", "2027-03-09 08:00", "2027-03-08 08:00"),
+        ("2027-03-10 08:00", "2027-03-09 08:00", "2027-03-09 08:00"),
+        ("2027-03-05 15:00", "2027-03-09 08:00", "2027-03-09 08:00"),
+        ("2027-03-05 16:00", "2027-03-09 08:00", "2027-03-09 08:00"),
+    ],
+)
+def test_nothing_is_due_past_its_parents_deadline_unless_that_has_passed(parent, due, expected):
+    assert within(at(parent) if parent else None, at(due), now=DUE) == at(expected)

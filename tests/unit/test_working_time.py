@@ -1,7 +1,9 @@
 """The calendar against minutes counted one by one, in weeks that hold what is hard."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -20,7 +22,7 @@ ROUND = {day: ["00:00-24:00"] for day in WEEKDAYS}
 TET_2026 = {date(2026, 2, day) for day in range(16, 21)}
 TET_2027 = {date(2027, 2, day) for day in range(4, 11)}
 NATIONAL_2026 = {date(2026, 8, 31), date(2026, 9, 1), date(2026, 9, 2)}
-LOCAL = {
+LOCAL: dict[str, Any] = {
     "extra_days_off": [{"day": "2026-02-13", "name": "Nghỉ thêm"}, {"day": "2027-02-11", "name": "Nghỉ bù"}],
     "extra_working_days": [{"day": "2026-02-17", "name": "Trực"}, {"day": "2027-02-20", "name": "Làm bù"}],
 }
@@ -40,7 +42,7 @@ def local(day: date) -> Hours:
 
 
 # Each: zone, first day, what the settings say, and what that means.
-WEEKS = {
+WEEKS: dict[str, tuple[str, date, dict[str, Any], Callable[[date], Hours]]] = {
     "the office around Tết 2026": ("Asia/Ho_Chi_Minh", date(2026, 2, 8), {"hours": OFFICE}, vietnam),
     "the office around Tết 2027": ("Asia/Ho_Chi_Minh", date(2027, 1, 29), {"hours": OFFICE}, vietnam),
     "the Saturday of a bridge day": ("Asia/Ho_Chi_Minh", date(2026, 8, 16), {"hours": OFFICE}, vietnam),
@@ -63,8 +65,8 @@ WEEKS = {
         if name in names
     },
 }
-FROM, TO, DAYS = 5 * 86_400, 11 * 86_400, 17
-SLOW = {name: SlowTime(zone, first, DAYS, hours) for name, (zone, first, _, hours) in WEEKS.items()}
+FROM, TO, DAYS = 8 * 86_400, 14 * 86_400, 22
+SLOW = {name: SlowTime(zone, first - timedelta(days=3), DAYS, hours) for name, (zone, first, _, hours) in WEEKS.items()}
 unhurried = settings(deadline=None, max_examples=60)
 weeks = st.sampled_from(sorted(WEEKS))
 
