@@ -111,6 +111,25 @@ def test_a_route_without_a_book_uses_the_first_of_its_direction():
     assert found.book_for(found.route("incoming"), 0).code == "DEN"
 
 
+def test_the_units_that_calendars_and_ladders_name_are_listed():
+    def change(c):
+        c["calendar"]["units"] = {"XAP": {"zone": "Asia/Bangkok"}}
+        c["sla"]["policies"][0]["ladders"] = [{"when": {"unit": ["VP", "XAP"]}, "ladder": "usual"}]
+        c["sla"]["named_deadline_ladders"] = [{"when": {"unit": ["PNV"]}, "ladder": "usual"}]
+
+    assert configuration(change).unit_codes() == {"XAP", "VP", "PNV"}
+    assert configuration().unit_codes() == set()
+
+
+def test_a_route_names_the_policies_of_its_other_limits():
+    limits = {"acknowledge": "resolve", "archive": "resolve", "consult": "resolve"}
+    route = configuration(lambda c: c["routes"][0].update(limits)).route("incoming")
+    assert {(where[0], name) for where, name in route.clocks() if len(where) == 1} == {
+        ("clock", "resolve"),
+        *limits.items(),
+    }
+
+
 def _repeat(kind):
     return lambda c: c[kind].append(copy.deepcopy(c[kind][0]))
 
@@ -129,6 +148,9 @@ def _repeat(kind):
             ("routes", 0, "stages", 2, "steps", 0, "clock"),
             "no SLA policy 'slow'",
         ),
+        (lambda c: c["routes"][0].update(archive="document"), ("routes", 0, "archive"), "no SLA policy 'document'"),
+        (lambda c: c["routes"][0].update(consult="x"), ("routes", 0, "consult"), "no SLA policy 'x'"),
+        (lambda c: c["routes"][0].update(acknowledge="x"), ("routes", 0, "acknowledge"), "no SLA policy 'x'"),
         (lambda c: c["routes"][0].update(book="DI"), ("routes", 0, "book"), "no incoming register book 'DI'"),
         (lambda c: c["register_books"].__delitem__(slice(0, 2)), ("routes", 0, "direction"), "not secret"),
         (lambda c: c["sla"]["policies"][0].update(ladder="x"), ("sla", "policies", 0, "ladder"), "no ladder 'x'"),
