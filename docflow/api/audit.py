@@ -1,12 +1,11 @@
-"""The supervisor's: history across documents, and the proof that it holds. Also the configuration in force."""
+"""The supervisor's: history across documents, and the proof that it holds."""
 
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from sqlalchemy import select
 from starlette.responses import Response
 
 from docflow.api import openapi
@@ -15,7 +14,6 @@ from docflow.api.bodies import json_bytes, parse
 from docflow.api.documents import start_of
 from docflow.api.paging import Cursor, Limit, Pages, page
 from docflow.api.representations import history_json, when
-from docflow.db.models import ConfigVersion
 from docflow.db.queries.history import HistoryFilters, search_history
 from docflow.domain.commands import Command
 from docflow.domain.roles import Role
@@ -99,30 +97,5 @@ def post_verify(call: Calling, raw: Annotated[bytes, Depends(json_bytes)]) -> Re
         "rows": found.rows,
         "problems": found.problems,
         "verified_at": when(call.now),
-    }
-    return answer(body)
-
-
-@router.get("/config", tags=["administration"], responses=openapi.problems(403))
-def get_config(call: Calling) -> Response:
-    """The configuration that new documents begin with, and the names in it that requests use."""
-    with call.container.sessions.begin() as session:
-        call.reader(session, None)
-        number, configuration = call.container.pictures.newest(session)
-        row = session.execute(
-            select(ConfigVersion.digest, ConfigVersion.applied_at).where(ConfigVersion.number == number)
-        ).one()
-    applied: datetime = row.applied_at
-    body = {
-        "version": number,
-        "digest": row.digest,
-        "applied_at": when(applied),
-        "agency": {"code": configuration.agency.code, "name": configuration.agency.name},
-        "zone": configuration.calendar.zone,
-        "routes": [{"route": r.route, "direction": r.direction.value} for r in configuration.routes],
-        "document_types": [{"id": t.id, "name": t.name, "code": t.code} for t in configuration.document_types],
-        "register_books": [
-            {"code": b.code, "name": b.name, "direction": b.direction.value} for b in configuration.register_books
-        ],
     }
     return answer(body)
