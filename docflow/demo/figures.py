@@ -1,31 +1,28 @@
 """The day in figures."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby, pairwise
-from uuid import UUID
 
 import urllib3
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from docflow.bootstrap import Container
-from docflow.db.models import Document, Escalation, FlowRun, History
+from docflow.db.models import Document, Escalation, FlowRun, StageTime
+from docflow.db.queries.overdue import document_overdue
 from docflow.demo.letters import ZONE
-from docflow.domain.deadlines import WorkingCalendar
-from docflow.domain.lifecycle import OPEN, State
+from docflow.domain.lifecycle import State
 
-ON_TIME = text(
-    """
-SELECT count(*) FILTER (WHERE overdue_at IS NULL AND ended_at <= due_at), count(*)
-FROM document WHERE due_at IS NOT NULL AND (ended_at IS NOT NULL OR due_at < :now)
-"""
-)
 BATCH = 200
 MOST_LATE = 5
-KINDS = {"remind": "reminders to", "notify": "notices to", "mark_overdue": "marked overdue"}
+KINDS = {
+    "remind": "reminders to",
+    "notify": "notices to",
+    "urge": "urgings of",
+    "reassign": "passed on",
+    "mark_overdue": "marked overdue",
+    "webhook": "calls to other systems",
+}
 WHOM = {
     None: "",
     "assignee": "whoever has the task",
@@ -52,22 +49,32 @@ class Figures:
 
 
 def gather(container: Container, mails_sent: int) -> Figures:
+    now = container.clock()
     with container.sessions() as session:
-        counted = session.execute(text("SELECT state, count(*) FROM document GROUP BY state")).all()
+        counted = session.execute(select(Document.state, func.count()).group_by(Document.state)).all()
         known = {row[0]: row[1] for row in counted}
-        states = {state.value: known[state.value] for state in State if state.value in known}
-        on_time, due = session.execute(ON_TIME, {"now": container.clock()}).one()
+        states = {str(state): known[state] for state in State if state in known}
+        on_time, due = _on_time(session, now)
         return Figures(
             states=states,
             on_time=on_time,
             due=due,
             escalations=_escalations(session),
-            late=_late(session),
-            stages=_stages(session, container),
+            late=_late(session, now),
+            stages=_stages(session),
             mails_sent=mails_sent,
             documents=sum(states.values()),
             runs=_runs(session, container.settings.prefect_api_url),
         )
+
+
+def _on_time(session: Session, now: datetime) -> tuple[int, int]:
+    """How many were done in time, and how many have a deadline that has come or was met."""
+    done, late = Document.ended_at.is_not(None), document_overdue(now)
+    query = select(func.count().filter(done, ~late), func.count().filter(done | late))
+    counts = Document.due_at.is_not(None) & (Document.state != State.RECALLED)
+    on_time, due = session.execute(query.where(counts)).one()
+    return on_time, due
 
 
 def _escalations(session: Session) -> list[tuple[str, int]]:
@@ -77,9 +84,9 @@ def _escalations(session: Session) -> list[tuple[str, int]]:
     return [(" ".join((KINDS[row[0]], WHOM[row[1]])).strip(), row[2]) for row in rows]
 
 
-def _late(session: Session) -> list[str]:
+def _late(session: Session, now: datetime) -> list[str]:
     """The documents whose deadline passed, the newest first."""
-    query = select(Document).where(Document.overdue_at.is_not(None)).order_by(Document.overdue_at.desc())
+    query = select(Document).where(document_overdue(now)).order_by(Document.due_at.desc())
     return [_lateness(document) for document in session.scalars(query.limit(MOST_LATE))]
 
 
@@ -89,26 +96,13 @@ def _lateness(document: Document) -> str:
     return f"{document.subject} (due {due.astimezone(ZONE):%d.%m. %H:%M}, {done})" if due else document.subject
 
 
-def _stages(session: Session, container: Container) -> dict[str, timedelta]:
-    """From entering a stage to leaving it, in working time, the slowest first."""
-    _, configuration = container.pictures.newest(session)
-    calendar = WorkingCalendar.of(configuration.calendar)
-    spent: dict[str, list[timedelta]] = defaultdict(list)
-    query = select(History.document_id, History.at, History.state_to).order_by(History.document_id, History.seq)
-    for _, rows in groupby(session.execute(query), key=lambda row: row.document_id):
-        for (start, state), (end, _) in pairwise(_entered(rows)):
-            if state in OPEN:
-                spent[state].append(calendar.working_between(start, end))
-    means = {state: sum(spans, timedelta()) / len(spans) for state, spans in spent.items()}
-    return dict(sorted(means.items(), key=lambda item: item[1], reverse=True))
-
-
-def _entered(rows: Iterable[Row[UUID, datetime, str]]) -> list[tuple[datetime, str]]:
-    entered: list[tuple[datetime, str]] = []
-    for row in rows:
-        if not entered or entered[-1][1] != row.state_to:
-            entered.append((row.at, row.state_to))
-    return entered
+def _stages(session: Session) -> dict[str, timedelta]:
+    """The mean working time a document spent in a stage, holds left out, the slowest first."""
+    seconds = func.sum(StageTime.working_seconds).label("seconds")
+    spent = select(StageTime.stage, seconds).group_by(StageTime.document_id, StageTime.stage).subquery()
+    mean = func.avg(spent.c.seconds)
+    rows = session.execute(select(spent.c.stage, mean).group_by(spent.c.stage).order_by(mean.desc())).all()
+    return {row[0]: timedelta(seconds=round(row[1])) for row in rows}
 
 
 def _runs(session: Session, prefect_url: str) -> int | None:
