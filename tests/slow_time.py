@@ -45,6 +45,7 @@ class SlowTime:
     def __init__(self, zone: str, first: date, days: int, hours: Callable[[date], Hours]) -> None:
         self.zone = ZoneInfo(zone)
         self.hours = hours
+        self.minutes = cache(lambda day: {minute for begin, end in hours(day) for minute in range(begin, end)})
         self.begin = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp())
         self.end = self.begin + days * 86_400
 
@@ -55,22 +56,16 @@ class SlowTime:
 
     @cached_property
     def worked(self) -> list[bool]:
-        return [self._within(wall) for wall in self.walls]
-
-    def _within(self, wall: datetime) -> bool:
-        minute = wall.hour * 60 + wall.minute
-        return any(begin <= minute < end for begin, end in self.hours(wall.date()))
+        return [wall.hour * 60 + wall.minute in self.minutes(wall.date()) for wall in self.walls]
 
     def is_worked(self, second: int) -> bool:
         return self.worked[(second - self.begin) // 60]
 
     def between(self, first: int, last: int) -> int:
-        total = 0
-        while first < last:
-            step = min(60 - first % 60, last - first)
-            total += step if self.is_worked(first) else 0
-            first += step
-        return total
+        here, there = (first - self.begin) // 60, (last - self.begin) // 60
+        started = (first - self.begin) % 60 * self.worked[here]
+        begun = (last - self.begin) % 60 * self.worked[there] if last < self.end else 0
+        return 60 * sum(self.worked[here:there]) - started + begun
 
     def add(self, second: int, amount: int) -> int:
         while amount:

@@ -133,7 +133,7 @@ def tables(decided):
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(word, word.filter(bool), word.filter(bool), st.booleans())
 def test_on_a_day_that_several_name_the_nearest_units_word_counts(agency, above, own, market):
     weeks = {"hours": MARKET} if market else {}

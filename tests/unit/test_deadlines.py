@@ -31,7 +31,7 @@ def due(allowance, start, by=VIETNAM):
 
 TET = {date(2027, 2, day) for day in range(4, 11)}
 SLOW = SlowTime("Asia/Ho_Chi_Minh", date(2027, 1, 25), 42, lambda day: [] if day in TET else weekly(OFFICE)(day))
-unhurried = settings(deadline=None, max_examples=60)
+unhurried = settings(deadline=None, max_examples=50)
 middle = st.integers(10 * 86_400, 25 * 86_400).map(lambda second: SLOW.begin + second)
 words = st.sampled_from(
     [
