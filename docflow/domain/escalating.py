@@ -12,6 +12,7 @@ from docflow.domain.directory import Directory, Person
 from docflow.domain.ladders import LadderStep
 from docflow.domain.lifecycle import TaskRole
 from docflow.domain.plan import Plan
+from docflow.domain.recalculating import recalculate
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Clock, ClockKind, Task
 from docflow.domain.timing import Allowance
@@ -22,11 +23,14 @@ Told = list[dict[str, str]]
 def escalate(plan: Plan) -> int:
     """Fire every step that is due on the document's clocks. Returns how many fired.
 
-    After an outage all that were missed fire, each with the instant it was due at.
+    After an outage all that were missed fire, each with the instant it was due at; by the newest calendar, whose
+    word on deadlines nothing may overtake.
     """
     plan.visible_change = False
+    moved = {shift.after.id for shift in recalculate(plan)}
     for clock in plan.running():
-        if clock.paused_at is None and clock.next_fire_at is not None and clock.next_fire_at <= plan.now:
+        due = clock.next_fire_at is not None and clock.next_fire_at <= plan.now
+        if clock.paused_at is None and (due or clock.id in moved):
             _fire(plan, clock)
     plan.data["steps"] = [_told(plan, fired) for fired in plan.fired]
     return len(plan.fired)

@@ -7,8 +7,8 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from psycopg import Error as DatabaseError
 from sqlalchemy import select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
@@ -65,16 +65,16 @@ def _plan(session: Session, pictures: Pictures, context: Context, asked: Asked) 
 
 def _write(session: Session, planned: Planned, asked: Asked, troubled: list[UUID]) -> int:
     """All together; where the database refuses that, one by one."""
-    firing = [(context, plan) for context, plan in planned if plan.fired]
+    firing = [(context, plan) for context, plan in planned if plan.fired or "clocks" in plan.data]
     for _, plan in planned:
-        if not plan.fired:
+        if not plan.fired and "clocks" not in plan.data:
             _mend_pointers(session, plan)
     if not firing:
         return 0
     try:
         with session.begin_nested():
             written = write_many(session, firing, "escalate", asked)
-    except DBAPIError:
+    except DatabaseError:
         _log.exception("%d documents could not be escalated together; trying one by one", len(firing))
         written = _write_each(session, firing, asked, troubled)
     return sum(len(plan.fired) for _, plan in firing if plan.before.id in written)
@@ -87,7 +87,7 @@ def _write_each(session: Session, firing: Planned, asked: Asked, troubled: list[
         try:
             with session.begin_nested():
                 written |= write_many(session, [one], "escalate", asked)
-        except DBAPIError:
+        except DatabaseError:
             _log.exception("the deadlines of document %s cannot be escalated", document_id)
             troubled.append(document_id)
     return written

@@ -146,7 +146,8 @@ def test_what_was_done_in_time_never_fires(district: District, escalate: Callabl
     act(district, doc, "vanthu1", "register")
     act(district, doc, "chutich", "assign", handlers=[{"role": "information", "user": "ngansach2"}])
     assert district.row(doc)["state"] == "closed"
-    running = district.query("SELECT kind, next_fire_at FROM clock WHERE document_id = :d AND stopped_at IS NULL", d=doc)
+    sql = "SELECT kind, next_fire_at FROM clock WHERE document_id = :d AND stopped_at IS NULL"
+    running = district.query(sql, d=doc)
     assert [c["kind"] for c in running] == ["archive"]
     assert nearest(district) == running[0]["next_fire_at"]
     assert escalate(at(30, 9)) == 0
