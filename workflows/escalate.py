@@ -5,9 +5,7 @@ from prefect import flow
 from docflow.services import escalation
 from workflows.engine import Engine, Shift, attempt, here, run_name
 
-LONGEST = (
-    5.0  # seconds; a clock that a lost NOTIFY started, or a clock of the machine that was set, is found after this
-)
+LONGEST = 5.0  # seconds until a step is found that a lost NOTIFY, or a machine whose time was set, would hide
 _PAUSE = 0.05  # seconds between looks, however often the bell rings
 
 
