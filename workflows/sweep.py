@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect import flow
 
 from docflow.domain.errors import DocflowError
-from docflow.services import dispatch, sweep
+from docflow.services import dispatch, recalculation, sweep
 from workflows.engine import Engine, attempt, here, run_name
 
 _log = logging.getLogger(__name__)
@@ -30,10 +30,11 @@ class Swept:
     closed: int
     mirrored: int
     runs: int
+    recalculated: int
 
     @property
     def total(self) -> int:
-        return self.driven + self.closed + self.mirrored + self.runs
+        return self.driven + self.closed + self.mirrored + self.runs + self.recalculated
 
 
 @flow(name="sweep", flow_run_name=run_name, persist_result=False, validate_parameters=False)
@@ -56,7 +57,8 @@ async def sweep_all(engine: Engine, place: _Place) -> int:
     closed = await engine.in_thread(_close, engine)
     mirrored = await engine.in_thread(_mirror, engine) if engine.prefect else 0
     runs = await engine.in_thread(close_stranded_runs, engine) if engine.alive else 0
-    swept = Swept(driven, closed, mirrored, runs)
+    recalculated = await engine.in_thread(_recalculate, engine)
+    swept = Swept(driven, closed, mirrored, runs, recalculated)
     if swept.total:
         _log.warning("swept: %s", swept)
         engine.container.waker.wake()
@@ -92,6 +94,19 @@ def _mirror(engine: Engine) -> int:
     container = engine.container
     with container.sessions.begin() as session:
         return sweep.requeue_mirror(session, container.clock())
+
+
+def _recalculate(engine: Engine) -> int:
+    """Deadlines that a calendar's interrupted application left behind. Returns how many batches there were."""
+    container = engine.container
+    with container.sessions.begin() as session:
+        more = recalculation.wanted(session, container.pictures)
+    batches = 0
+    while more and not engine.stopping:
+        with container.sessions.begin() as session:
+            more = recalculation.recalculate_some(session, container.pictures, engine.asked())
+        batches += more
+    return batches
 
 
 def close_stranded_runs(engine: Engine, grace: timedelta = sweep.GRACE) -> int:

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from docflow.cli import audit, config, doctor, intake, people
+from docflow.cli import audit, config, doctor, intake, people, sla
 from docflow.cli.group import DataDir, commands, console
 from docflow.domain.errors import Invalid
 
 app = commands(help="docflow: documents of a public office, registered, assigned, reviewed, signed, dispatched.")
 app.add_typer(config.app, name="config")
+app.add_typer(sla.app, name="sla")
 app.add_typer(people.users, name="user")
 app.add_typer(people.tokens, name="token")
 app.add_typer(intake.app, name="intake")
