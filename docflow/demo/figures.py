@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from docflow.bootstrap import Container
-from docflow.db.models import Document, Escalation, FlowRun, StageTime
+from docflow.db.models import Delivery, Document, Escalation, FlowRun, NoticeMail, StageTime
 from docflow.db.queries.overdue import document_overdue
 from docflow.demo.letters import ZONE
 from docflow.domain.lifecycle import State
@@ -43,12 +43,12 @@ class Figures:
     escalations: list[tuple[str, int]]
     late: list[str]
     stages: dict[str, timedelta]
-    mails_sent: int
+    mails: list[tuple[int, str]]
     documents: int
     runs: int | None
 
 
-def gather(container: Container, mails_sent: int) -> Figures:
+def gather(container: Container) -> Figures:
     now = container.clock()
     with container.sessions() as session:
         counted = session.execute(select(Document.state, func.count()).group_by(Document.state)).all()
@@ -62,10 +62,17 @@ def gather(container: Container, mails_sent: int) -> Figures:
             escalations=_escalations(session),
             late=_late(session, now),
             stages=_stages(session),
-            mails_sent=mails_sent,
+            mails=_mails(session),
             documents=sum(states.values()),
             runs=_runs(session, container.settings.prefect_api_url),
         )
+
+
+def _mails(session: Session) -> list[tuple[int, str]]:
+    sent = (Delivery.channel == "email") & (Delivery.state == "sent")
+    out = session.scalar(select(func.count()).where(sent)) or 0
+    notices = session.scalar(select(func.count()).where(NoticeMail.state == "sent")) or 0
+    return [(out, "to recipients outside"), (notices, "with notices to the staff")]
 
 
 def _on_time(session: Session, now: datetime) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from sqlalchemy import select, text
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from docflow.adapters.mail.sink import MailSink
 from docflow.bootstrap import Container
-from docflow.db.models import Blob, Delivery, Document, DocumentFile, Outbox, RegisterCounter, RegisterEntry
+from docflow.db.models import Blob, Delivery, Document, DocumentFile, NoticeMail, Outbox, RegisterCounter, RegisterEntry
 from docflow.domain.errors import DocflowError
 from docflow.services import audit
 
@@ -23,6 +24,7 @@ def proofs(container: Container, sink: MailSink) -> Iterator[Proof]:
         yield history(session)
         yield files(session, container)
         yield mails(session, sink)
+        yield deadlines(session, container.clock())
         yield numbers(session)
         yield left_undone(session)
 
@@ -63,13 +65,45 @@ def _unreadable(container: Container, sha256: str, size: int) -> Iterator[str]:
 def mails(session: Session, sink: MailSink) -> Proof:
     """What left is what the recipients' server holds, by Message-ID."""
     sent = (Delivery.channel == "email") & Delivery.state.in_(("sent", "delivered", "read"))
-    told = set(session.scalars(select(Delivery.message_id).where(sent)))
+    carried = set(session.scalars(select(Delivery.message_id).where(sent)))
+    notices = set(session.scalars(select(NoticeMail.message_id).where(NoticeMail.state == "sent")))
+    told = carried | notices
     messages = [str(mail.message()["Message-ID"]).strip() for mail in sink.messages()]
     held = set(messages)
-    wrong = [f"delivery {m} is said to be sent, but no such mail arrived" for m in sorted(told - held)]
-    wrong += [f"mail {m} arrived, but no delivery says so" for m in sorted(held - told)]
+    wrong = [f"mail {m} is said to be sent, but did not arrive" for m in sorted(told - held)]
+    wrong += [f"mail {m} arrived, but nothing says that it was sent" for m in sorted(held - told)]
     repeated = f", {len(messages) - len(held)} repeated" if len(messages) > len(held) else ""
-    return f"mail: {len(told)} deliveries sent, {len(messages)} mails arrived{repeated}", wrong
+    sorts = f"{len(carried)} deliveries and {len(notices)} notices sent"
+    return f"mail: {sorts}, {len(messages)} mails arrived{repeated}", wrong
+
+
+FIRED = text(
+    """
+SELECT c.id, c.fired, e.steps FROM clock c LEFT JOIN LATERAL (
+  SELECT coalesce(jsonb_object_agg(step, times), '{}') AS steps
+  FROM (SELECT step, count(DISTINCT turn) AS times FROM escalation WHERE clock_id = c.id GROUP BY step) s) e ON true
+WHERE c.fired <> e.steps
+"""
+)
+TOLD = text(
+    """
+SELECT count(*), (SELECT count(*) FROM history, jsonb_array_elements(data -> 'steps') WHERE action = 'escalate')
+FROM escalation
+"""
+)
+MISSED = text("SELECT id, next_fire_at FROM clock WHERE next_fire_at < :then AND stopped_at IS NULL")
+PATIENCE = timedelta(minutes=1)
+
+
+def deadlines(session: Session, now: datetime) -> Proof:
+    """Each step that a clock counts as fired stands in the log of escalations and in history, and none is owed."""
+    fired, in_history = session.execute(TOLD).one()
+    wrong = [f"clock {c} counts {counted}, its escalations are {rows}" for c, counted, rows in session.execute(FIRED)]
+    if fired != in_history:
+        wrong.append(f"{fired} steps fired, history tells of {in_history}")
+    missed = session.execute(MISSED, {"then": now - PATIENCE})
+    wrong += [f"clock {clock} should have fired at {at}" for clock, at in missed]
+    return f"deadlines: {fired} steps fired, each once and in history", wrong
 
 
 def numbers(session: Session) -> Proof:

@@ -135,7 +135,7 @@ def _play(stage: Stage, mails: int, drafts: int) -> bool:
         scene.rest(also=("mirror", "render"))
     finally:
         office.close()
-    screen.figures(figures.gather(container, len(stage.sink.messages())))
+    screen.figures(figures.gather(container))
     return _prove(stage)
 
 

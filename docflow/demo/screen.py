@@ -73,7 +73,7 @@ class Screen:
         _rows(table, "Escalations", [(count, kind) for kind, count in figures.escalations])
         _rows(table, "Late", [("·", escape(text)) for text in figures.late])
         _rows(table, "Slowest stage", [(_hours(spent), stage) for stage, spent in list(figures.stages.items())[:1]])
-        _rows(table, "Mails sent", [(figures.mails_sent, "to recipients outside")])
+        _rows(table, "Mails sent", figures.mails)
         seen = "?" if figures.runs is None else figures.runs
         _rows(table, "Prefect", [(seen, f"runs seen for {figures.documents} documents")])
         self.console.print()

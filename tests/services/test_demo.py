@@ -96,7 +96,7 @@ def test_a_mail_that_no_delivery_explains_is_told(container: Container, tmp_path
     facts = '{"sender": "a@b", "recipients": ["c@d"], "received_at": "2026-03-02T08:00:00+00:00"}'
     (tmp_path / "000001.json").write_text(facts)
     with container.sessions() as session:
-        assert proof.mails(session, sink)[1] == ["mail <a@b> arrived, but no delivery says so"]
+        assert proof.mails(session, sink)[1] == ["mail <a@b> arrived, but nothing says that it was sent"]
 
 
 def test_a_number_without_an_entry_is_told(district: District) -> None:
