@@ -238,6 +238,17 @@ def test_who_passed_on_a_co_handlers_part_answers_its_request() -> None:
     assert row(paper, TaskRole.CO).due_at == at(5, 9)
 
 
+def test_a_handler_who_is_asked_for_time_still_asks_for_their_own() -> None:
+    paper = handled({"role": "main", "user": "head"}, {"role": "co", "unit": "PNV"}, deadline="5 working days")
+    paper.act("head", "forward", task_id=row(paper, TaskRole.CO).id, user="colleague", deadline="1 working day")
+    paper.act("colleague", "extend", deadline="3 working days", **WHY)
+    paper.act("head", "extend", deadline="8 working days", **WHY)
+    asked = {t.user_id: t.due_at for t in paper.snapshot.tasks if t.role is TaskRole.EXTENSION}
+    assert asked == {known("head"): at(5, 9), known("leader"): at(12, 9)}
+    paper.act("head", "extend", **GRANT)
+    assert row(paper, TaskRole.CO).due_at == at(5, 9)
+
+
 def test_an_extension_leaves_the_main_row_without_a_second_clock() -> None:
     paper = handled(MAIN | {"deadline": "5 working days"}, deadline="5 working days")
     main = row(paper, TaskRole.MAIN)

@@ -29,14 +29,13 @@ def extend(plan: Plan, command: Extend) -> None:
 
 def _meant(plan: Plan, command: Extend) -> Task | None:
     """The row in question: named by its own id or by that of a request; else, where no deadline is named or the
-    document's is not the actor's to set, the row that the only request is about."""
+    actor has no other to speak of, the row that the only request is about."""
     rows = plan.active(*HANDLING)
     if command.task_id is None:
         leads = _leads(plan)
         about = {w.parent_id for w in plan.active(TaskRole.EXTENSION) if leads or plan.actor.holds(w)}
-        if len(about) == 1 and (command.deadline is None or not leads):
-            return next((t for t in rows if t.id in about), None)
-        return None
+        answers = command.deadline is None or not (leads or _own(plan))
+        return next((t for t in rows if t.id in about), None) if len(about) == 1 and answers else None
     asked = next((t for t in plan.active(TaskRole.EXTENSION) if t.id == command.task_id), None)
     wanted = asked.parent_id if asked else command.task_id
     row = next((t for t in rows if t.id == wanted), None)
@@ -141,7 +140,7 @@ def _tell(plan: Plan, kind: str, wishes: Sequence[Task], data: dict[str, str | N
 
 def _ask(plan: Plan, command: Extend, row: Task | None) -> None:
     """One request a row: a later one takes the place of the one before."""
-    own = row or next((t for t in plan.active(*WORKING) if plan.actor.holds(t)), None)
+    own = row or _own(plan)
     if own is None or own.role not in WORKING or not plan.actor.holds(own):
         raise Forbidden("Only its handler can ask for more time, and only its assigner or a leader can grant it.")
     if not command.reason:
@@ -156,6 +155,10 @@ def _ask(plan: Plan, command: Extend, row: Task | None) -> None:
     for earlier in _wishes(plan, own):
         plan.close(earlier, TaskState.CANCELLED)
     plan.open(TaskRole.EXTENSION, directive=command.reason, parent_id=own.id, due_at=due, **_whom(plan, own))
+
+
+def _own(plan: Plan) -> Task | None:
+    return next((t for t in plan.active(*WORKING) if plan.actor.holds(t)), None)
 
 
 def _whom(plan: Plan, own: Task) -> dict[str, object]:

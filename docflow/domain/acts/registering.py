@@ -10,8 +10,8 @@ from docflow.domain.snapshot import ClockKind
 def register(plan: Plan, command: Register) -> None:
     """Enter the document in its book. The number was taken in this transaction (``plan.number``).
 
-    With it the sender of an e-document is taken to know of its arrival (Decree 30/2020 art. 21): no acknowledgement
-    is sent yet.
+    With it the sender of an e-document is taken to know of its arrival (Decree 30/2020 art. 21), until
+    acknowledgements are sent and stop that clock themselves.
     """
     assert plan.number is not None, "the service takes the number before it asks for the plan"
     taken = plan.number
