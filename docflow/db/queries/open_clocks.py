@@ -46,7 +46,7 @@ WHERE c.id = r.id
 PASSED_BY_IT = one_line(
     """
 SELECT count(*) FROM history h, jsonb_array_elements(h.data -> 'clocks') moved
-WHERE h.at >= $2 AND h.action = 'recalculate' AND CAST(h.data ->> 'calendar_version' AS int) = $1
+WHERE h.at >= $2 AND h.action IN ('recalculate', 'escalate') AND CAST(h.data ->> 'calendar_version' AS int) = $1
   AND CAST(moved ->> 'new' AS timestamptz) < h.at AND CAST(moved ->> 'old' AS timestamptz) >= h.at
 """
 )
