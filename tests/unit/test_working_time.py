@@ -269,6 +269,13 @@ def test_whoever_begins_in_an_hour_the_clocks_repeat_has_until_its_end() -> None
     assert nights.add_working_days(again, 1).isoformat() == "2026-11-03T02:00:00-05:00"
 
 
+def test_a_clock_time_that_the_clocks_skip_is_the_moment_they_do() -> None:
+    nights = fast("nights in Europe/Berlin from 2027-03-21")
+    saturday = datetime(2027, 3, 27, 1, 30, tzinfo=UTC)
+    assert nights.add_working_days(saturday, 0).isoformat() == "2027-03-27T02:30:00+01:00"
+    assert nights.add_working_days(saturday, 1).isoformat() == "2027-03-28T03:00:00+02:00"
+
+
 def test_going_back_ends_where_the_afternoon_begins_and_not_before_the_break() -> None:
     office = fast("the office around Tết 2027")
     three = datetime(2027, 3, 3, 8, tzinfo=UTC)
