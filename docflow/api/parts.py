@@ -48,7 +48,9 @@ def get_deadlines(call: Calling, document_id: UUID) -> Response:
         seen = find(session, reader, document_id)
         asked = reading_as(reader, seen)
         context = read(session, document_id, asked)
-        snapshot, _ = picture(session, call.container.pictures, context, asked)
+        pictures = call.container.pictures
+        snapshot, _ = picture(session, pictures, context, asked)
+        clocks = explain(session, pictures, snapshot, call.now)
         document = seen.document
         body = {
             "document_id": str(document_id),
@@ -56,7 +58,7 @@ def get_deadlines(call: Calling, document_id: UUID) -> Response:
             "overdue": is_overdue(document, call.now),
             "held": document.held_at is not None,
             "zone": snapshot.calendars.by_name("").zone.key,
-            "items": [explained.deadline_json(e, reader.directory) for e in explain(session, snapshot, call.now)],
+            "items": [explained.deadline_json(clock, reader.directory) for clock in clocks],
         }
     return answer(body, version=seen.document.version)
 

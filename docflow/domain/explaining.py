@@ -3,7 +3,6 @@
 Whoever shows a deadline, on a page, in a list or in a report, shows it by this module and by ``deadlines.overdue``.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -115,10 +114,16 @@ class Measuring:
         """How many days fit between, and what is over. A working day lasts to the same clock time of the next."""
         if self.plain:
             return divmod(end - start, timedelta(days=1))
-        most = range(1, self.calendar.days_between(start, end) + 2)
-        days = bisect_right(most, end, key=lambda count: self.calendar.add_working_days(start, count))
+        days = self._working_days_after(start, end)
+        if days and self.calendar.add_working_days(start, days) > end:
+            days -= 1
         begun = self.calendar.add_working_days(start, days) if days else start
         return days, self.between(begun, end)
+
+    def _working_days_after(self, start: datetime, end: datetime) -> int:
+        first = self.calendar.local_day(start)
+        numbers = range(1, self.calendar.days_between(start, end) + 1)
+        return sum(self.calendar.is_working_day(first + timedelta(days=number)) for number in numbers)
 
 
 def explain(
@@ -138,7 +143,7 @@ def explain(
         run=run,
         plain=measuring.plain,
         target_at=target_at(allowance, clock.started_at, calendar) if allowance else None,
-        warn_at=_warn_at(run, ladder, calendar, allowance),
+        warn_at=_warn_at(run, ladder, calendar, allowance, due or clock.due_at),
         due_if_resumed=due,
         spans=spans,
         days_off=tuple(measuring.days_off(clock.started_at, due or clock.due_at)),
@@ -228,16 +233,15 @@ def _without(
 
 
 def _warn_at(
-    run: Run, ladder: Ladder | None, calendar: WorkingCalendar, allowance: Allowance | None
+    run: Run, ladder: Ladder | None, calendar: WorkingCalendar, allowance: Allowance | None, due: datetime
 ) -> datetime | None:
     """When somebody first hears of it before it is due."""
-    clock = run.clock
     times = [rung.at for rung in run.fired]
     if ladder is not None:
         done = {rung.step for rung in run.fired}
-        foretold = fire_times(ladder, clock.started_at, clock.due_at, calendar, allowance)
+        foretold = fire_times(ladder, run.clock.started_at, due, calendar, allowance)
         times += [at for step, at in foretold if step not in done]
-    return min((at for at in times if at < clock.due_at), default=None)
+    return min((at for at in times if at < due), default=None)
 
 
 def _rungs(

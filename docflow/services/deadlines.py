@@ -15,6 +15,7 @@ from docflow.db.models import Escalation, Task
 from docflow.domain import explaining
 from docflow.domain.explaining import Explanation, Run, Rung
 from docflow.domain.snapshot import Clock, ClockKind, Pause, Snapshot
+from docflow.services.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,19 @@ class Explained:
     task: Task | None
 
 
-def explain(session: Session, snapshot: Snapshot, now: datetime) -> list[Explained]:
-    """Running clocks first, nearest deadline first; then those that stopped, the last one first."""
+def explain(session: Session, pictures: Pictures, snapshot: Snapshot, now: datetime) -> list[Explained]:
+    """Running clocks first, nearest deadline first; then those that stopped, the last one first.
+
+    Each by the calendar its deadline was worked out with: one that stopped is not moved by a later one.
+    """
     rungs = _fired(session, snapshot.id)
     found: list[Explained] = []
     limit: datetime | None = None
     for row, task in _documents_first(session, snapshot.id):
-        told = _explained(snapshot, row, rungs[row.id], now, limit if task else None)
+        calendar = pictures.calendars(session, row.calendar_version).by_name(row.calendar)
+        ladder = snapshot.configuration.ladder(row.ladder) if row.ladder else None
+        run = Run(_clock(row), row.config_version, row.stopped_at, tuple(rungs[row.id]))
+        told = explaining.explain(run, ladder, calendar, now, limit if task else None)
         found.append(Explained(told, task))
         if task is None and row.kind == ClockKind.WORK and row.stopped_at is None:
             limit = told.due_if_resumed
@@ -47,14 +54,6 @@ def _documents_first(session: Session, document_id: UUID) -> Iterator[tuple[Cloc
 def _place(one: Explained) -> tuple[bool, float]:
     run = one.explanation.run
     return run.stopped_at is not None, -run.stopped_at.timestamp() if run.stopped_at else run.clock.due_at.timestamp()
-
-
-def _explained(
-    snapshot: Snapshot, row: ClockRow, fired: list[Rung], now: datetime, limit: datetime | None
-) -> Explanation:
-    ladder = snapshot.configuration.ladder(row.ladder) if row.ladder else None
-    run = Run(_clock(row), row.config_version, row.stopped_at, tuple(fired))
-    return explaining.explain(run, ladder, snapshot.calendars.by_name(row.calendar), now, limit)
 
 
 def _clock(row: ClockRow) -> Clock:

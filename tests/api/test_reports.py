@@ -9,12 +9,14 @@ from uuid import UUID
 
 import pytest
 
+from docflow.adapters import config_files
 from docflow.api import reports
 from docflow.api.app import ROUTERS, create_app
 from docflow.bootstrap import Container
-from docflow.services import escalation
+from docflow.domain.configuration import Configuration
+from docflow.services import configuration, escalation
 from tests.api.conftest import Http, TestClient
-from tests.conftest import START, Clock, District
+from tests.conftest import ROOT, START, Clock, District
 from tests.moves import act, assigned, substitute
 
 
@@ -167,6 +169,19 @@ def test_clocks_that_stopped_stand_last_and_say_whether_it_was_in_time(
     assert all(not step["fired_at"] for step in late["steps"])
 
 
+def test_a_clock_that_stopped_is_told_by_the_calendar_it_ran_by(http: Http, district: District) -> None:
+    document = district.enter()
+    before = clock_of(deadlines(http, document), "register_incoming")
+    act(district, document, "vanthu1", "register")
+    shipped = config_files.load(ROOT / "config").model_dump(mode="json")
+    shipped["calendar"]["extra_days_off"] = [{"day": "2026-03-03", "name": "Nghỉ lụt"}]
+    flooded = Configuration.model_validate(shipped)
+    with district.container.sessions.begin() as session:
+        configuration.apply(session, flooded, config_files.digest(flooded), district.container.clock())
+    stopped = clock_of(deadlines(http, document), "register_incoming")
+    assert (stopped["spans"], stopped["days_off"]) == (before["spans"], [])
+
+
 def test_done_late_is_late_in_the_document_its_list_and_its_tasks(http: Http, district: District, clock: Clock) -> None:
     document = assigned(district, deadline="2 working days")
     clock.now = district.row(document)["due_at"] + timedelta(hours=1)
@@ -287,6 +302,13 @@ def test_a_head_of_a_unit_has_figures_of_the_units_below_and_of_no_other(http: H
     assert [i["person"]["username"] for i in people] == ["ngansach2"]
     assert report(http, "truongtckh", "/reports/workload")["totals"]["open"] == 2
     assert report(http, "truongtckh", "/reports/on-time", unit="PTNMT")["items"] == []
+
+
+def test_a_substitute_has_the_figures_of_whom_they_act_for(http: Http, week: dict[str, UUID], clock: Clock) -> None:
+    substitute(http.district, "truongtckh", "noivu1", START, START + timedelta(days=30))
+    assert http.get("noivu1", "/reports/workload").status_code == 403
+    seen = http.get("noivu1", "/reports/workload", headers={"X-Acting-For": "truongtckh"})
+    assert (seen.status_code, seen.json()["totals"]["open"]) == (200, 2)
 
 
 @pytest.mark.parametrize("path", ["/reports/on-time", "/reports/workload", "/reports/bottlenecks", "/escalations"])

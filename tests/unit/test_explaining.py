@@ -177,6 +177,24 @@ def test_a_day_is_the_next_working_day_however_long_it_is() -> None:
     assert said.vietnamese == "còn 2 ngày làm việc"
 
 
+@settings(deadline=None)
+@given(starts, st.integers(0, 30 * 24 * 60), st.sampled_from(("", "XAP", "BTC")))
+def test_so_many_working_days_fit_and_not_one_more(start: datetime, length: int, unit: str) -> None:
+    calendar = HOURS.by_name(unit)
+    end = start + timedelta(minutes=length)
+    days, rest = Measuring(calendar).whole_days(start, end)
+    assert calendar.add_working_days(start, days + 1) > end
+    if days:
+        assert calendar.add_working_days(start, days) <= end
+        assert rest == calendar.working_between(calendar.add_working_days(start, days), end)
+
+
+def test_the_longest_allowance_is_explained_like_any_other() -> None:
+    start = at("2026-03-02T09:00")
+    named = clock(start, due_at(Allowance.parse("50 years"), start, AGENCY), allowance="")
+    assert explained(Run(named, 1), start).remaining.vietnamese.startswith("còn 12")
+
+
 def test_how_late_it_is_is_said_in_working_time() -> None:
     assert words("2027-02-19T17:00", "2027-02-22T08:30") == ("trễ 1 giờ làm việc", "1 hour of working time late")
     assert words("2027-02-19T17:00", "2027-02-20T12:00")[0] == "trễ dưới 1 phút làm việc"
