@@ -16,11 +16,12 @@ from docflow.adapters.mail.send import SmtpMailer
 from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.storage import S3ObjectStore
+from docflow.adapters.webhook import HttpWebhookClient
 from docflow.db.engine import make_engine, make_sessions
 from docflow.db.wake import Waker
 from docflow.domain.errors import Invalid, Unavailable
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer
+from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer, WebhookClient
 from docflow.services.sign import KeyRing
 from docflow.settings import Settings
 
@@ -108,6 +109,10 @@ class Container:
         if not self.settings.smtp_url:
             raise Unavailable("No mail server is set. Set DOCFLOW_SMTP_URL, for example smtp://user:password@host:587.")
         return SmtpMailer(self.settings.smtp_url)
+
+    @cached_property
+    def webhooks(self) -> WebhookClient:
+        return HttpWebhookClient()
 
     def close(self) -> None:
         self.waker.stop()

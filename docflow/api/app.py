@@ -23,6 +23,7 @@ from docflow.api import (
     people,
     registers,
     signing_in,
+    webhooks,
 )
 from docflow.api.metrics import Metrics
 from docflow.api.middleware import Observed
@@ -36,6 +37,7 @@ ROUTERS = (
     parts.router,
     inbox.router,
     notifications.router,
+    webhooks.router,
     registers.router,
     people.router,
     intake.router,

@@ -13,7 +13,7 @@ from docflow.bootstrap import Container, build
 from docflow.settings import Settings
 
 _log = logging.getLogger(__name__)
-PARTS = ("router", "mirror", "deliver", "render", "escalate", "notify", "mail", "sweep")
+PARTS = ("router", "mirror", "deliver", "render", "escalate", "notify", "mail", "webhooks", "sweep")
 _PATIENCE = 15.0  # seconds for what is in hand when the worker is told to stop
 _GLANCE = 0.2  # seconds between looks at whether it was told to stop
 _LAST_WORDS = 3.0  # seconds for what Prefect has not been told yet
@@ -99,13 +99,13 @@ def _loops(engine: Any, parts: tuple[str, ...]) -> list[Coroutine[Any, Any, None
     from workflows.deliver import deliver
     from workflows.escalate import escalate
     from workflows.mirror import keep_mirror
-    from workflows.notify import mail_notices, notify
+    from workflows.notify import call_webhooks, mail_notices, notify
     from workflows.render import render
     from workflows.router import router
     from workflows.sweep import keep_sweeping
 
     flows = {"router": router, "deliver": deliver, "render": render, "escalate": escalate}
-    flows |= {"notify": notify, "mail": mail_notices}
+    flows |= {"notify": notify, "mail": mail_notices, "webhooks": call_webhooks}
     loops = [engine.keep(flow, stay=True) for name, flow in flows.items() if name in parts]
     plain = {"mirror": keep_mirror, "sweep": keep_sweeping}
     return loops + [keep(engine) for name, keep in plain.items() if name in parts]

@@ -7,7 +7,7 @@ see, and nothing they have read meanwhile. No transaction is open while it trave
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Row, delete, text, update
@@ -18,14 +18,13 @@ from docflow.db.queries.passing_on import Told, mailed_notices
 from docflow.domain.directory import Directory, Person
 from docflow.domain.errors import DeliveryFailed, DocflowError, Invalid
 from docflow.domain.notices import collected_sentence
+from docflow.services.backoff import LEASE, MOST_ATTEMPTS, delay_after
 from docflow.services.carry import House
 from docflow.services.notices import sights_of
 from docflow.services.pictures import Pictures
 from docflow.services.ports import OutgoingMail
 from docflow.services.telling import absent_of, words_of
 
-LEASE = timedelta(minutes=5)
-MOST_ATTEMPTS = 8
 MOST_LINES = 200
 _SUBJECT = 150  # characters
 
@@ -148,10 +147,6 @@ def failed(session: Session, letter: Letter, worker: str, error: DocflowError, n
         return
     again = now + delay_after(letter.attempts)
     _settle(session, letter, worker, next_attempt_at=again, last_error=error.message[:2000])
-
-
-def delay_after(attempts: int) -> timedelta:
-    return timedelta(seconds=min(15 * 4 ** (attempts - 1), 4 * 3600))
 
 
 def _settle(session: Session, letter: Letter, worker: str, **values: object) -> None:

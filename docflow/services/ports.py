@@ -1,6 +1,6 @@
 """What the services need of the outside world."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +92,13 @@ class Mailer(Protocol):
         """Hand the mail to the SMTP server and return its answer.
 
         Raises DeliveryFailed(permanent=True) on 5xx or an impossible address, permanent=False else."""
+
+
+class WebhookClient(Protocol):
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Send it and return the status of the answer, whatever it is; redirects are not followed.
+
+        Raises DeliveryFailed where no answer came in time."""
 
 
 @dataclass(frozen=True, slots=True)

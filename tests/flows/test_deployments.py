@@ -30,13 +30,16 @@ def test_the_server_starts_with_the_pinned_versions(prefect_server: LocalPrefect
 
 def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(with_prefect: Container) -> None:
     with temporary_settings(prefect_settings(with_prefect.settings)):
-        assert asyncio.run(deploy()) == ["deliver/pool", "render/pool", "sweep/pool"]
+        names = ["deliver", "render", "mail_notices", "call_webhooks", "sweep"]
+        assert asyncio.run(deploy()) == [f"{name}/pool" for name in names]
         asyncio.run(deploy())
     api = with_prefect.settings.prefect_api_url
     assert urllib3.request("GET", f"{api}/work_pools/{POOL}").json()["type"] == "process"
     found: list[dict[str, Any]] = urllib3.request("POST", f"{api}/deployments/filter", json={}).json()
     assert sorted(d["entrypoint"] for d in found) == [
         "workflows.deliver.deliver",
+        "workflows.notify.call_webhooks",
+        "workflows.notify.mail_notices",
         "workflows.render.render",
         "workflows.sweep.sweep_once",
     ]

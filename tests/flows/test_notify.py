@@ -8,11 +8,14 @@ import pytest
 
 from docflow.adapters.mail.sink import MailSink
 from docflow.bootstrap import Container
+from docflow.services import webhooks
+from docflow.services.webhooks import NewWebhook
 from tests.conftest import Clock, District
 from tests.flows.conftest import At
+from tests.listener import listening
 from tests.moves import act, assigned
 from workflows.escalate import escalate
-from workflows.notify import mail_notices, notify
+from workflows.notify import call_webhooks, mail_notices, notify
 
 pytestmark = [
     pytest.mark.xdist_group("prefect"),
@@ -80,3 +83,29 @@ def urged(district: District, document: UUID) -> list[str]:
     sql = """SELECT DISTINCT p.email FROM notification n JOIN person p ON p.id = n.user_id
              WHERE n.document_id = :d AND n.kind = 'urge_reminder' ORDER BY p.email"""
     return [row["email"] for row in district.query(sql, d=document)]
+
+
+def test_a_webhook_that_hangs_keeps_no_other_waiting(container: Container, district: District, at_work: At) -> None:
+    with listening() as slow, listening() as quick:
+        slow.hold.clear()
+        for user, listener in (("ngansach2", slow), ("ngansach1", quick)):
+            new = NewWebhook(url=listener.url, events=("task",), mine=True)
+            with container.sessions.begin() as session:
+                webhooks.create_webhook(session, new, district.user_id(user), container.clock(), loopback=True)
+        for _ in range(5):
+            assigned(district, {"role": "main", "user": "ngansach2"}, {"role": "co", "user": "ngansach1"})
+        run(container, at_work, notify)
+
+        async def scene() -> None:
+            async with at_work(container):
+                calling = asyncio.create_task(call_webhooks.fn(stay=False))
+                while len(quick.heard) < 5:
+                    assert not calling.done()
+                    await asyncio.sleep(0.01)
+                assert len(slow.heard) == 1
+                slow.hold.set()
+                await calling
+
+        asyncio.run(asyncio.wait_for(scene(), 30))
+        assert (len(slow.heard), len(quick.heard)) == (5, 5)
+    assert district.query("SELECT 1 FROM webhook_call WHERE state <> 'delivered' OR attempts <> 1") == []

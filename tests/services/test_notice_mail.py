@@ -11,6 +11,7 @@ from sqlalchemy import text
 from docflow.domain.errors import DeliveryFailed, Invalid
 from docflow.domain.notices import Group, Preference
 from docflow.services import notice_mail, notices
+from docflow.services.backoff import LEASE
 from docflow.services.carry import House
 from docflow.services.notice_mail import Letter
 from tests.conftest import START, Clock, District
@@ -231,7 +232,7 @@ def test_what_a_killed_worker_held_comes_back_and_its_late_word_counts_for_nothi
     act(district, document, "chutich", "urge", grade="reminder", text="Nhắc")
     (first,) = claim()
     assert claim() == []
-    clock.now += notice_mail.LEASE
+    clock.now += LEASE
     container = district.container
     with container.sessions.begin() as session:
         (again,) = notice_mail.claim(session, container.pictures, "another", clock.now)
