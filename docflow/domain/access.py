@@ -117,7 +117,7 @@ def _releases(snapshot: Snapshot, actor: Actor) -> bool:
 
 
 def _extends(snapshot: Snapshot, actor: Actor) -> bool:
-    if _assigner(snapshot, actor) or _holds(snapshot, actor, TaskRole.MAIN, TaskRole.CO, TaskRole.EXTENSION):
+    if _assigner(snapshot, actor) or _holds(snapshot, actor, TaskRole.MAIN, TaskRole.CO):
         return True
     return any(asked_by(t, actor) for t in snapshot.active(TaskRole.MAIN, TaskRole.CO))
 

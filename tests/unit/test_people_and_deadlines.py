@@ -238,6 +238,14 @@ def test_who_passed_on_a_co_handlers_part_answers_its_request() -> None:
     assert row(paper, TaskRole.CO).due_at == at(5, 9)
 
 
+def test_nobody_grants_time_to_themselves_by_passing_their_work_on_to_themselves() -> None:
+    paper = handled({"role": "main", "unit": "PNV"}, deadline="5 working days")
+    paper.act("head", "forward", user="head", deadline="1 working day")
+    paper.act("head", "extend", deadline="3 working days", **WHY)
+    assert row(paper, TaskRole.MAIN).due_at == at(3, 9)
+    assert row(paper, TaskRole.EXTENSION).unit_id == known("UBND")
+
+
 def test_a_handler_who_is_asked_for_time_still_asks_for_their_own() -> None:
     paper = handled({"role": "main", "user": "head"}, {"role": "co", "unit": "PNV"}, deadline="5 working days")
     paper.act("head", "forward", task_id=row(paper, TaskRole.CO).id, user="colleague", deadline="1 working day")
