@@ -75,7 +75,8 @@ def _move_deadlines(container: Container) -> None:
     with container.sessions.begin() as session:
         found = recalculation.outcome(session, version)
     console.print(
-        f"The calendar moved {found.clocks} deadlines of {found.documents} documents; {found.breaches} passed by it."
+        f"Deadlines that the calendar moved: {found.clocks}; documents: {found.documents}; "
+        f"passed by it: {found.breaches}."
     )
 
 

@@ -56,7 +56,7 @@ def test_applying_another_calendar_says_what_it_moved(run: Run, folder: Path, di
     result = run("config", "apply")
     assert result.exit_code == 0, result.stderr
     assert "Version 2 is applied." in result.stdout
-    assert "moved 2 deadlines of 1 documents" in result.stdout
+    assert "moved: 2; documents: 1; passed by it: 0." in result.stdout
     assert due(district, document, "register_incoming") > before
     assert history(district, document)[-1]["action"] == "recalculate"
 
@@ -70,7 +70,7 @@ def test_applying_again_finishes_what_was_interrupted(run: Run, folder: Path, di
     assert step(district, most=2)
     result = run("config", "apply")
     assert "Nothing changed: version 2" in result.stdout
-    assert "moved 6 deadlines of 3 documents" in result.stdout
+    assert "moved: 6; documents: 3;" in result.stdout
     assert [[h["action"] for h in history(district, d)].count("recalculate") for d in documents] == [1, 1, 1]
     assert "moved" not in run("config", "apply").stdout
 
