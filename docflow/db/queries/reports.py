@@ -200,16 +200,18 @@ def escalations(
     session: Session, scope: Scope, filters: EscalationFilters, after: UUID | None, limit: int
 ) -> Sequence[Row[Escalation, Clock, Document, Task]]:
     """What fired, newest first; the task is None where the clock is the document's own."""
-    works_in = _works_in()
     query = (
         select(Escalation, Clock, Document, Task)
         .join(Clock, Clock.id == Escalation.clock_id)
         .join(Document, Document.id == Escalation.document_id)
         .outerjoin(Task, Task.id == Clock.task_id)
-        .where(*_within(scope, Escalation.fired_at), *_seen(scope, _holders_unit(works_in)))
     )
+    main, works_in = _newest_main(), _works_in()
+    holder, addressed = _timed(main.c.user_id, Task.user_id), _timed(main.c.unit_id, Task.unit_id)
     if scope.units is not None:
-        query = query.outerjoin(works_in, works_in.c.user_id == Task.user_id)
+        query = query.outerjoin(main, literal(True)).outerjoin(works_in, works_in.c.user_id == holder)
+    unit = func.coalesce(works_in.c.unit_id, addressed, Document.owner_unit_id)
+    query = query.where(*_within(scope, Escalation.fired_at), *_seen(scope, unit))
     if filters.document_id is not None:
         query = query.where(Escalation.document_id == filters.document_id)
     if filters.action is not None:
@@ -217,6 +219,11 @@ def escalations(
     if after is not None:
         query = query.where(Escalation.id < after)
     return session.execute(query.order_by(Escalation.id.desc()).limit(limit)).all()
+
+
+def _timed(documents: ColumnElement[Any], tasks: InstrumentedAttribute[UUID | None]) -> ColumnElement[Any]:
+    """Of the document where the clock is its own, else of the row."""
+    return case((Clock.task_id.is_(None), documents), else_=tasks)
 
 
 # -- the pieces they are made of ----------------------------------------------------------------------------------
