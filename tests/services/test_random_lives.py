@@ -51,6 +51,7 @@ COUNCIL = {
     "direction": "outgoing",
     "book": "DI",
     "clock": "outgoing_document",
+    "archive": "file_to_archive",
     "stages": [
         {"stage": "assign", "who": {"role": "leader"}, "automatic": {"to": "drafter"}},
         {
@@ -96,7 +97,11 @@ COMMAND_FIELDS: dict[Action, dict[str, st.SearchStrategy[Any]]] = {
     Action.DISPATCH: {"recipients": st.sampled_from([None, TO_PROVINCE, [{"name": "Sở", "channel": "paper"}]])},
     Action.RECALL: REASON,
     Action.HOLD: REASON,
-    Action.EXTEND: REASON | {"deadline": st.sampled_from(["9 working days", "1 working day"])},
+    Action.EXTEND: REASON
+    | {
+        "deadline": st.sampled_from(["9 working days", "9 working days", "1 working day", None]),
+        "answer": st.sampled_from(["grant", "grant", "refuse"]),
+    },
     Action.COMMENT: {"text": WORDS},
     Action.CONSULT: {"users": st.lists(NAMES, min_size=1, max_size=2), "question": WORDS, "deadline": SPANS},
     Action.URGE: {"text": WORDS},
@@ -143,6 +148,11 @@ class Lives(RuleBasedStateMachine):
 
     @initialize(beginning=BEGINNINGS)
     def begin(self, beginning: tuple[str, int, bool, str, bool]) -> None:
+        """At the same hour, with nothing of other lives on its way: which deadlines fit hangs on the day of the week,
+        and what is drawn must not hang on the lives before."""
+        while self._deliver(DeliveryState.SENT):
+            pass
+        self.clock.now = START
         self._begin(beginning)
 
     def _begin(self, beginning: tuple[str, int, bool, str, bool]) -> None:
@@ -221,7 +231,7 @@ class Lives(RuleBasedStateMachine):
     @rule(chance=CHANCE)
     def something_else_happens(self, chance: Random) -> None:
         plain = [a for a in Action if a not in COMMAND_FIELDS and a is not Action.FORWARD]
-        happens: list[Callable[[], None]] = [
+        happens: list[Callable[[], object]] = [
             partial(self._try, "noivu1", chance.choice(plain), {}, acting_for="truongnv"),
             partial(self._upload, chance.choice(["main", "answer", "attachment"]), chance.choice(PEOPLE)),
             self._drive,
@@ -254,13 +264,14 @@ class Lives(RuleBasedStateMachine):
         with self._session() as session:
             escalation.escalate_due(session, self.district.container.pictures, self.clock.now, most=50)
 
-    def _deliver(self, state: DeliveryState) -> None:
+    def _deliver(self, state: DeliveryState) -> bool:
         pictures = self.district.container.pictures
         with self._session() as session:
             parcels = dispatch.claim(session, "test", self.clock.now)
         for parcel in parcels:
             with self._session() as session:
                 dispatch.settle(session, pictures, parcel, "test", state, "250", self._asked(None))
+        return bool(parcels)
 
     def _try(self, who: str, action: Action, command: dict[str, Any], **conditions: Any) -> None:
         body: Any = (
@@ -315,12 +326,15 @@ class Lives(RuleBasedStateMachine):
         if found["state"] == State.REVIEW:
             assert found["mains"] == 1
         if State(found["state"]) in ENDS:
-            assert (found["active"], found["running"], found["held"]) == (0, 0, False)
+            filing = found["state"] == State.CLOSED and not found["archived"]
+            assert (found["active"], found["held"]) == (0, False)
+            assert (found["running"], found["filing"]) == (int(filing), int(filing))
             assert found["ended"]
         else:
             assert not found["ended"]
             assert found["active"] > 0 or found["step"] == "deliver"
         assert found["paused"] == (found["running"] if found["held"] else 0)
+        assert found["past_the_documents"] == 0 or found["held"]
         assert found["orphans"] == 0
         assert found["current_mains"] <= 1
         assert found["fired_twice"] == 0
@@ -340,6 +354,10 @@ SELECT d.version, d.state, d.step, d.held_at IS NOT NULL AS held, d.ended_at IS 
   (SELECT count(*) FROM task t WHERE t.document_id = d.id AND t.state IN ('open', 'waiting')
     AND role = 'main') AS mains,
   (SELECT count(*) FROM clock c WHERE c.document_id = d.id AND c.stopped_at IS NULL) AS running,
+  (SELECT count(*) FROM clock c WHERE c.document_id = d.id AND c.stopped_at IS NULL AND c.kind = 'archive') AS filing,
+  (SELECT count(*) FROM task t WHERE t.document_id = d.id AND t.state IN ('open', 'waiting') AND t.role <> 'extension'
+    AND d.due_at > :now AND t.due_at > d.due_at) AS past_the_documents,
+  d.archived_at IS NOT NULL AS archived,
   (SELECT count(*) FROM clock c WHERE c.document_id = d.id AND c.stopped_at IS NULL AND c.paused_at IS NOT NULL)
     AS paused,
   (SELECT count(*) FROM clock c JOIN task t ON t.id = c.task_id WHERE c.document_id = d.id AND c.stopped_at IS NULL
@@ -350,7 +368,7 @@ SELECT d.version, d.state, d.step, d.held_at IS NOT NULL AS held, d.ended_at IS 
   (SELECT count(*) FROM notification n JOIN person p ON p.id = n.user_id
     WHERE n.document_id = d.id AND p.clearance < d.secrecy) AS uncleared
 FROM document d WHERE d.id = :d"""
-        return self.district.query(sql, d=self.document)[0]
+        return self.district.query(sql, d=self.document, now=self.clock.now)[0]
 
     def _version(self) -> int:
         return int(self.district.query("SELECT version FROM document WHERE id = :d", d=self.document)[0]["version"])
