@@ -73,7 +73,7 @@ def test_the_demo_counts_as_the_reports_do(district: District, clock: Clock) -> 
     act(district, late, "ngansach2", "close")
     act(district, recalled, "vanthu1", "recall", reason="Nhầm")
     totals, stages = as_leader(district)
-    shown = figures.gather(district.container, 0)
+    shown = figures.gather(district.container)
     assert (shown.on_time, shown.due) == (
         totals.done_on_time,
         totals.done_on_time + totals.done_late + totals.open_late,
