@@ -17,6 +17,7 @@ from docflow.api import (
     health,
     inbox,
     intake,
+    notification_stream,
     notifications,
     openapi,
     parts,
@@ -27,6 +28,7 @@ from docflow.api import (
 )
 from docflow.api.metrics import Metrics
 from docflow.api.middleware import Observed
+from docflow.api.streams import Streams, told_to_stop
 from docflow.bootstrap import Container
 
 ROUTERS = (
@@ -37,6 +39,7 @@ ROUTERS = (
     parts.router,
     inbox.router,
     notifications.router,
+    notification_stream.router,
     webhooks.router,
     registers.router,
     people.router,
@@ -62,6 +65,7 @@ def create_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     app.state.metrics = Metrics(container.sessions)
+    app.state.streams = Streams(container)
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
@@ -75,6 +79,7 @@ def _lifespan(container: Container) -> Callable[[FastAPI], AbstractAsyncContextM
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # More threads than connections would only wait for each other in the pool (docs/style.md).
         to_thread.current_default_thread_limiter().total_tokens = container.settings.database_pool
-        yield
+        with told_to_stop(app.state.streams.end):
+            yield
 
     return lifespan

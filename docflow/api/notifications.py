@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from docflow.api import openapi
-from docflow.api.asking import READ, WRITE, Call, Calling, Reader, answer
+from docflow.api.asking import READ, WRITE, Calling, answer
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.paging import Cursor, Limit, Pages, page
 from docflow.api.representations import Json, when
@@ -28,20 +28,18 @@ from docflow.db.queries.notices import (
     position_of,
     unread_count,
 )
+from docflow.db.queries.visible import Sight
 from docflow.domain.commands import Command, Nothing
 from docflow.domain.directory import Directory
 from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.notices import COLLECTED, DEFAULTS, Email, Group, Preference, collected_sentence, muted_kinds
 from docflow.services.notices import choose, preferences_of
+from docflow.services.pictures import Pictures
 from docflow.services.telling import item, told_of
 
 router = APIRouter(prefix="/api/v1", tags=["my work"])
 
 Raw = Annotated[bytes, Depends(json_bytes)]
-
-
-def zone_of(call: Call, session: Session) -> ZoneInfo:
-    return call.container.pictures.current_calendars(session)[1].for_units().zone
 
 
 def muted_of(session: Session, user_id: UUID) -> list[str]:
@@ -75,13 +73,15 @@ def collected_json(row: Notification, parts: Sequence[Found], directory: Directo
     }
 
 
-def notifications_json(call: Call, session: Session, reader: Reader, rows: Sequence[Found]) -> list[Json]:
-    zone = zone_of(call, session)
-    parts = parts_of(session, reader.sight, [row.id for row, _ in rows if row.kind == COLLECTED])
+def notifications_json(
+    session: Session, pictures: Pictures, directory: Directory, sight: Sight, rows: Sequence[Found]
+) -> list[Json]:
+    zone = pictures.current_calendars(session)[1].for_units().zone
+    parts = parts_of(session, sight, [row.id for row, _ in rows if row.kind == COLLECTED])
     return [
-        collected_json(row[0], parts.get(row[0].id, ()), reader.directory, zone)
+        collected_json(row[0], parts.get(row[0].id, ()), directory, zone)
         if row[0].kind == COLLECTED
-        else notification_json(row, reader.directory, zone)
+        else notification_json(row, directory, zone)
         for row in rows
     ]
 
@@ -97,7 +97,7 @@ def get_notifications(call: Calling, unread: bool = False, limit: Limit = 50, cu
         muted = muted_of(session, person)
         after = _position(pages.read(cursor))
         rows = notifications_of(session, sight, person, unread=unread, muted=muted, after=after, limit=limit + 1)
-        items = notifications_json(call, session, reader, rows[:limit])
+        items = notifications_json(session, call.container.pictures, reader.directory, sight, rows[:limit])
         count = unread_count(session, sight, person, muted)
     following = pages.write([items[-1]["published_at"], items[-1]["id"]]) if len(rows) > limit else None
     return answer(page(items, following) | {"unread_count": count})
@@ -195,7 +195,6 @@ def put_preferences(call: Calling, raw: Raw) -> Response:
         reader = call.reader(session, WRITE)
         chosen = _chosen(parse(Wishes, raw))
         choose(session, reader.person.id, chosen)
-    call.container.waker.wake()
     return answer(_preferences_json(chosen))
 
 
