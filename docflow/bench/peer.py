@@ -15,7 +15,19 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from docflow.bench.bed import ROUND
 from docflow.bootstrap import now_utc
-from docflow.db.models import Clock, Document, History, Membership, Notification, Outbox, Reader, Task, Unit, User
+from docflow.db.models import (
+    Clock,
+    Document,
+    History,
+    Membership,
+    Notification,
+    Outbox,
+    Reader,
+    StageTime,
+    Task,
+    Unit,
+    User,
+)
 from docflow.settings import Settings
 
 NEXT = {
@@ -60,6 +72,14 @@ def _move(session: Session, document_id: UUID, user_id: UUID, turn: int, now: da
     _remember(session, document, user, old_state, turn, current, opened, now)
     if state != old_state:
         session.add(Outbox(topic="mirror", document_id=document.id, seq=document.seq, state=state, **_due(now)))
+        session.add(_stretch(document, old_state, now))
+        document.stage_since = now
+
+
+def _stretch(document: Document, stage: str, now: datetime) -> StageTime:
+    since = document.stage_since or now
+    spent = int((now - since).total_seconds())
+    return StageTime(document_id=document.id, stage=stage, entered_at=since, left_at=now, working_seconds=spent)
 
 
 def _due(now: datetime) -> dict[str, datetime]:
@@ -93,6 +113,7 @@ def _open(session: Session, document: Document, state: str, pool_role: str, kind
         task_id=task.id,
         policy="check_draft",
         config_version=document.config_version,
+        calendar_version=document.config_version,
         started_at=now,
         due_at=due,
         next_fire_at=now + timedelta(hours=6),
@@ -135,8 +156,7 @@ def _remember(
     document.chain_hash = digest
     if turn == 3 and document.created_by:
         key = f"peer:{document.id}:{document.seq}"
+        told_at = {"created_at": now, "deliver_at": now, "published_at": now}
         session.add(
-            Notification(
-                user_id=document.created_by, document_id=document.id, kind="task_main", key=key, created_at=now
-            )
+            Notification(user_id=document.created_by, document_id=document.id, kind="task_main", key=key, **told_at)
         )
