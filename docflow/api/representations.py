@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from docflow.db.models import Delivery, Document, DocumentFile, History, Intake, Notification, Substitution, Task
+from docflow.db.models import Delivery, Document, DocumentFile, History, Intake, Substitution, Task
 from docflow.db.queries.documents import Beside
 from docflow.db.queries.people import Account
 from docflow.domain.audit import instant
@@ -53,8 +53,14 @@ def some_unit(directory: Directory, unit_id: UUID | None) -> Json | None:
     return unit_json(directory.units.get(unit_id) if unit_id else None, unit_id)
 
 
-def is_overdue(document: Document, now: datetime) -> bool:
-    return overdue(document.due_at, now, paused_at=document.held_at, done_at=document.ended_at)
+def lateness(due_at: datetime | None, held_at: datetime | None, done_at: datetime | None, now: datetime) -> Json:
+    """``overdue``: open past its deadline; ``done_late``: done, but past it. By one rule."""
+    late = overdue(due_at, now, paused_at=held_at, done_at=done_at)
+    return {"overdue": late and done_at is None, "done_late": late and done_at is not None}
+
+
+def document_lateness(document: Document, now: datetime) -> Json:
+    return lateness(document.due_at, document.held_at, document.ended_at, now)
 
 
 COPIED = (
@@ -94,7 +100,7 @@ def document_json(
         **{name: when(getattr(document, name)) for name in INSTANTS},
         "document_date": day(document.document_date),
         "held": document.held_at is not None,
-        "overdue": is_overdue(document, now),
+        **document_lateness(document, now),
         "created_by": someone(directory, document.created_by),
         "owner_unit": some_unit(directory, document.owner_unit_id),
         "duplicate_of": str(document.duplicate_of) if document.duplicate_of else None,
@@ -154,7 +160,7 @@ def task_json(task: Task, document: Document, directory: Directory, now: datetim
         "assigned_by": someone(directory, task.assigned_by),
         "directive": task.directive,
         "due_at": when(task.due_at),
-        "overdue": overdue(task.due_at, now, paused_at=document.held_at, done_at=task.closed_at),
+        **lateness(task.due_at, document.held_at, task.closed_at, now),
         "opened_at": when(task.opened_at),
         "closed_at": when(task.closed_at),
         "closed_by": someone(directory, task.closed_by),
@@ -179,7 +185,7 @@ def brief_json(document: Document, now: datetime) -> Json:
         **{name: getattr(document, name) for name in names + more},
         "due_at": when(document.due_at),
         "held": document.held_at is not None,
-        "overdue": is_overdue(document, now),
+        **document_lateness(document, now),
         "ended": document.state in ENDS,
         "links": {"self": f"{ROOT}/documents/{document.id}"},
     }
@@ -256,24 +262,6 @@ def substitution_json(row: Substitution, directory: Directory, now: datetime) ->
         "reason": row.reason,
         "created_by": someone(directory, row.created_by),
         "created_at": when(row.created_at),
-    }
-
-
-def notification_json(row: Notification, document: Document) -> Json:
-    """A secret document's subject stands in no notification (domain.md §3)."""
-    return {
-        "id": str(row.id),
-        "kind": row.kind,
-        "document": {
-            "id": str(document.id),
-            "state": document.state,
-            "number": document.number,
-            "notation": document.notation,
-            "subject": document.subject if document.secrecy == 0 else None,
-            "links": {"self": f"{ROOT}/documents/{document.id}"},
-        },
-        "created_at": when(row.created_at),
-        "read_at": when(row.read_at),
     }
 
 

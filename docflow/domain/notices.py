@@ -75,7 +75,7 @@ class About:
         return named + (f" ({self.subject})" if self.subject else "")
 
 
-_PLAIN = frozenset({"policy", "due_at", "at", "grade", "old", "new", "agree", "disagree", "other", "granted"})
+_PLAIN = frozenset({"policy", "due_at", "at", "grade", "task", "asked"})
 """Of a notification's data, what tells nothing of a document's content."""
 
 
@@ -104,7 +104,10 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "urge_reminder": ("Bạn được đôn đốc (nhắc nhở) về {vi}", "You are urged (reminder) on {en}"),
     "urge_criticism": ("Bạn bị đôn đốc (phê bình) về {vi}", "You are urged (criticism) on {en}"),
     "urge_review": ("Bạn bị đôn đốc (kiểm điểm) về {vi}", "You are urged (review) on {en}"),
-    "extension_granted": ("Đề nghị gia hạn đối với {vi} được chấp thuận", "Your extension for {en} was granted"),
+    "extension_granted": (
+        "Đề nghị gia hạn đối với {vi} được chấp thuận, hạn mới là {due}",
+        "Your extension for {en} was granted, it is now due {due}",
+    ),
     "extension_refused": ("Đề nghị gia hạn đối với {vi} không được chấp thuận", "Your extension for {en} was refused"),
     "consult_complete": ("Đã nhận đủ ý kiến về {vi}", "All opinions on {en} have come in"),
     "delivery_refused": ("Một nơi nhận đã từ chối {vi}", "A recipient refused {en}"),

@@ -68,7 +68,7 @@ def item(told: Told, directory: Directory, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-_INSTANTS = ("due_at", "at", "old", "new")
+_INSTANTS = ("due_at", "at", "asked")
 
 
 def _in_utc(data: dict[str, Any]) -> dict[str, Any]:
