@@ -255,6 +255,8 @@ def upgrade() -> None:
     op.drop_index("ix_notification_unread", table_name="notification")
     op.create_index("ix_notification_unread", "notification", ["user_id", "id"], postgresql_where=sa.text(UNREAD))
     op.create_index("ix_task_due_at", "task", ["due_at"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL"))
+    op.create_index("ix_task_closed_at", "task", ["closed_at"], postgresql_where=sa.text("closed_at IS NOT NULL"))
+    op.create_index("ix_escalation_fired_at", "escalation", ["fired_at"])
     # Rows that fire often stay on their page, and their indexes as they are.
     op.execute("ALTER TABLE clock SET (fillfactor = 80)")
     op.execute("ALTER TABLE document SET (fillfactor = 80)")
@@ -276,6 +278,8 @@ def downgrade() -> None:
     op.execute("ALTER TABLE clock RESET (fillfactor)")
     op.execute("ALTER TABLE document RESET (fillfactor)")
     op.drop_index("ix_notification_unread", table_name="notification")
+    op.drop_index("ix_escalation_fired_at", table_name="escalation")
+    op.drop_index("ix_task_closed_at", table_name="task")
     op.drop_index("ix_task_due_at", table_name="task", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_constraint(op.f("fk_notification_mail_id_notice_mail"), "notification", type_="foreignkey")
     op.drop_constraint(op.f("fk_notification_collected_in_notification"), "notification", type_="foreignkey")

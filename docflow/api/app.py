@@ -23,6 +23,7 @@ from docflow.api import (
     parts,
     people,
     registers,
+    reports,
     signing_in,
     webhooks,
 )
@@ -42,6 +43,7 @@ ROUTERS = (
     notification_stream.router,
     webhooks.router,
     registers.router,
+    reports.router,
     people.router,
     intake.router,
     audit.router,

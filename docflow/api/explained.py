@@ -87,7 +87,7 @@ def deadline_json(explained: Explained, directory: Directory) -> Json:
         "stopped_at": when(run.stopped_at),
         "on_time": None if run.stopped_at is None else not told.overdue,
         **_held(told),
-        "overdue": told.overdue,
+        "overdue": told.overdue and run.stopped_at is None,
         "counts": "elapsed time" if told.plain else "working time",
         "spans": list(_spans(told.spans)),
         "days_off": [{"day": day(off), "reason": reason} for off, reason in told.days_off],

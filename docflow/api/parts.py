@@ -12,7 +12,7 @@ from docflow.api.asking import WRITE, Call, Calling, answer, find, once, reading
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.chasing import consultation_json, urged_json, urging_json
 from docflow.api.paging import Cursor, Limit, Pages, page
-from docflow.api.representations import delivery_json, file_json, history_json, is_overdue, task_json, utc, when
+from docflow.api.representations import delivery_json, document_lateness, file_json, history_json, task_json, utc, when
 from docflow.db.models import Document, DocumentFile
 from docflow.db.queries.chasing import opinions_given, urged, urgings_of
 from docflow.db.queries.documents import beside, deliveries_of, tasks_of
@@ -55,7 +55,7 @@ def get_deadlines(call: Calling, document_id: UUID) -> Response:
         body = {
             "document_id": str(document_id),
             "due_at": when(document.due_at),
-            "overdue": is_overdue(document, call.now),
+            **document_lateness(document, call.now),
             "held": document.held_at is not None,
             "zone": snapshot.calendars.by_name("").zone.key,
             "items": [explained.deadline_json(clock, reader.directory) for clock in clocks],

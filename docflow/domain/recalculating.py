@@ -38,13 +38,6 @@ def recalculate(plan: Plan) -> list[Shift]:
     return shifts
 
 
-def refresh(plan: Plan, clock: Clock) -> Clock:
-    """The clock by the newest calendar; where it is behind, those it hangs on are put in order with it."""
-    if stale(plan, clock):
-        recalculate(plan)
-    return plan.clock(clock.id) or clock
-
-
 def _parents_first(plan: Plan) -> list[Clock]:
     rows = {task.id: task for task in plan.active()}
     return sorted(plan.running(), key=lambda clock: _depth(rows, clock.task_id))

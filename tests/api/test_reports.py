@@ -10,8 +10,7 @@ from uuid import UUID
 import pytest
 
 from docflow.adapters import config_files
-from docflow.api import reports
-from docflow.api.app import ROUTERS, create_app
+from docflow.api.app import create_app
 from docflow.bootstrap import Container
 from docflow.domain.configuration import Configuration
 from docflow.services import configuration, escalation
@@ -30,10 +29,7 @@ class Days(Http):
 
 @pytest.fixture
 def http(container: Container, district: District) -> Iterator[Http]:
-    app = create_app(container)
-    if reports.router not in ROUTERS:
-        app.include_router(reports.router)
-    with TestClient(app) as client:
+    with TestClient(create_app(container)) as client:
         yield Days(client, container, district)
 
 
@@ -159,7 +155,7 @@ def test_clocks_that_stopped_stand_last_and_say_whether_it_was_in_time(
     body = deadlines(http, document)
     late = body["items"][-1]
     assert (late["policy"], late["stopped_at"], late["on_time"]) == ("register_incoming", utc(at(4, 9)), False)
-    assert late["overdue"] is True
+    assert late["overdue"] is False
     assert late["working_seconds_left"] == -5400
     assert late["remaining"] == {
         "vi": "dừng khi trễ 1 giờ 30 phút làm việc",
@@ -182,18 +178,22 @@ def test_a_clock_that_stopped_is_told_by_the_calendar_it_ran_by(http: Http, dist
     assert (stopped["spans"], stopped["days_off"]) == (before["spans"], [])
 
 
-def test_done_late_is_late_in_the_document_its_list_and_its_tasks(http: Http, district: District, clock: Clock) -> None:
+def test_what_is_done_late_is_no_longer_overdue_and_says_so_in_the_document_its_list_and_its_tasks(
+    http: Http, district: District, clock: Clock
+) -> None:
     document = assigned(district, deadline="2 working days")
     clock.now = district.row(document)["due_at"] + timedelta(hours=1)
     act(district, document, "ngansach2", "close", result="Lưu")
     clock.now += timedelta(days=1)
     assert district.row(document)["ended_at"] is not None
-    assert http.get("chutich", f"/documents/{document}").json()["overdue"] is True
-    assert deadlines(http, document)["overdue"] is True
-    found = http.get("chutich", "/documents", params={"overdue": True}).json()["items"]
-    assert [d["id"] for d in found] == [str(document)]
+    whole, clocks = http.get("chutich", f"/documents/{document}").json(), deadlines(http, document)
+    assert {(told["overdue"], told["done_late"]) for told in (whole, clocks)} == {(False, True)}
+    listed = {
+        late: http.get("chutich", "/documents", params={"overdue": late}).json()["items"] for late in (True, False)
+    }
+    assert (listed[True], [d["done_late"] for d in listed[False]]) == ([], [True])
     (main,) = (t for t in http.get("chutich", f"/documents/{document}/tasks").json()["items"] if t["role"] == "main")
-    assert main["overdue"] is True
+    assert (main["overdue"], main["done_late"]) == (False, True)
 
 
 # -- figures ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from docflow.db.base import new_id
 from docflow.domain.calendars import Calendars
 from docflow.domain.hours import CalendarSettings
 from docflow.domain.plan import Plan
-from docflow.domain.recalculating import recalculate, refresh
+from docflow.domain.recalculating import recalculate
 from docflow.domain.snapshot import Clock, Pause, Task
 from docflow.domain.timekeeping import EXPLICIT
 from tests.in_memory import NOW, Paper, known, people, shipped
@@ -171,17 +171,6 @@ def test_steps_that_fired_stay_fired_and_the_mark_goes_where_the_new_deadline_li
     passed = planned(paper, now=due + timedelta(days=30), **TUESDAY_OFF)
     recalculate(passed)
     assert passed.overdue_at == passed.doc.due_at != due
-
-
-def test_whoever_refreshes_one_clock_gets_it_by_the_newest_calendar_with_those_it_hangs_on() -> None:
-    paper = entered()
-    plan = planned(paper, **TUESDAY_OFF)
-    behind = clock_of(plan, "register_incoming")
-    fresh = refresh(plan, behind)
-    assert fresh.due_at == at(4, 17)
-    assert plan.clocks_changed[fresh.id] == fresh
-    assert plan.doc.due_at != paper.snapshot.due_at
-    assert refresh(plan, behind) == refresh(plan, fresh) == fresh
 
 
 def test_a_reassigned_row_counts_by_the_hours_of_whoever_has_it_now() -> None:

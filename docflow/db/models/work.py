@@ -30,6 +30,7 @@ class Task(Base):
             postgresql_where=text("state = 'open' AND user_id IS NULL"),
         ),
         Index("ix_task_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_task_closed_at", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
     )
 
     id: Mapped[Id]
@@ -100,7 +101,7 @@ class Escalation(Base):
     """A step of a ladder that fired: once a turn, with the instant it was due at."""
 
     __tablename__ = "escalation"
-    __table_args__ = (UniqueConstraint("clock_id", "step", "turn"), Index(None, "document_id"))
+    __table_args__ = (UniqueConstraint("clock_id", "step", "turn"), Index(None, "document_id"), Index(None, "fired_at"))
 
     id: Mapped[Id]
     clock_id: Mapped[UUID] = mapped_column(ForeignKey("clock.id"))

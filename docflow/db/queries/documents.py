@@ -50,7 +50,7 @@ def conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
     if filters.created_before is not None:
         found.append(Document.created_at < filters.created_before)
     if filters.overdue is not None:
-        late = document_overdue(now)
+        late = document_overdue(now) & Document.ended_at.is_(None)
         found.append(late if filters.overdue else ~late)
     if filters.held is not None:
         found.append(Document.held_at.is_not(None) if filters.held else Document.held_at.is_(None))
