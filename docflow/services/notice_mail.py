@@ -126,7 +126,7 @@ def _subject(letter: Letter) -> str:
         return f"Tổng hợp trong ngày: {len(letter.lines)} thông báo"
     if len(letter.lines) > 1:
         return collected_sentence(line.kind for line in letter.lines).vietnamese.rstrip(".")
-    said = " ".join(letter.lines[0].text.split())
+    said = " ".join("".join(c if c.isprintable() else " " for c in letter.lines[0].text).split())
     return said if len(said) <= _SUBJECT else said[: _SUBJECT - 1] + "…"
 
 

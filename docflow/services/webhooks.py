@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
@@ -31,6 +31,7 @@ from docflow.services.backoff import LEASE, MOST_ATTEMPTS, delay_after
 AGENCY_EVENTS = frozenset({"deadline"})
 OWN_EVENTS = frozenset(group.value for group in Group)
 PING = "ping"
+MOST_OWN = 10
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Events = Annotated[tuple[Annotated[str, Field(max_length=40)], ...], Field(min_length=1, max_length=20)]
@@ -97,7 +98,9 @@ def _checked_events(events: tuple[str, ...], *, own: bool) -> list[str]:
 
 
 def create_webhook(session: Session, new: NewWebhook, by: UUID, now: datetime, *, loopback: bool) -> Webhook:
-    """Its ``secret`` is told once, by whoever calls this. Raises Invalid for what cannot be called."""
+    """Its ``secret`` is told once, by whoever calls this. Raises Invalid for what cannot be called, or too many."""
+    if new.mine and len(session.scalars(select(Webhook.id).where(Webhook.user_id == by)).all()) >= MOST_OWN:
+        raise Invalid(f"You have {MOST_OWN} webhooks already. Delete one of them first.", field="mine")
     row = Webhook(
         url=checked_url(new.url, loopback=loopback),
         secret="whsec_" + secrets.token_urlsafe(32),

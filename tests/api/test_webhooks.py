@@ -68,6 +68,13 @@ def test_what_cannot_be_called_or_is_not_known_is_refused(
     assert http.district.query("SELECT 1 FROM webhook") == []
 
 
+def test_nobody_has_more_than_ten_of_their_own(http: Http, problem: Problem) -> None:
+    for _ in range(10):
+        made(http, "ngansach2", OWN)
+    problem(http.post("ngansach2", "/webhooks", json=OWN), 422, "invalid")
+    made(http, "ngansach1", OWN)
+
+
 def test_only_an_administrator_may_have_a_public_office_call_its_own_machine(http: Http, problem: Problem) -> None:
     settings = http.container.settings.model_copy(update={"base_url": "https://vanban.binhminh.example"})
     app: Any = http.client.app

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from docflow.adapters.mail.compose import Composed
 from docflow.domain.errors import DeliveryFailed, Invalid
 from docflow.domain.notices import Group, Preference
 from docflow.services import notice_mail, notices
@@ -252,3 +253,12 @@ def test_a_very_long_digest_is_cut_and_says_so() -> None:
     assert "Việc 199." in told
     assert "Việc 200." not in told
     assert "… và 50 thông báo khác: https://vanban.example" in told
+
+
+def test_a_subject_with_strange_characters_still_makes_a_mail_that_can_be_sent() -> None:
+    line = notice_mail.Line("task_main", "Việc \x07 lạ\r\nBcc: ai@o.example\u2028" + "dài " * 100, "", UUID(int=1))
+    letter = Letter(UUID(int=1), "<a@b.example>", 1, False, "Trần Văn A", "a@b.example", (line,))
+    mail = notice_mail.compose(letter, HOUSE, "https://x")
+    assert mail.subject.startswith("Việc lạ Bcc: ai@o.example dài")
+    assert len(mail.subject) == 150
+    assert Composed(mail, START).size > 0

@@ -1,6 +1,7 @@
 """Notifications are published when it is time, several at once as one, and passed on exactly once."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,25 @@ def test_a_thousand_people_cost_a_handful_of_statements(district: District, tmp_
     counts = """SELECT (SELECT count(*) FROM notification WHERE kind = 'collected') AS collected,
                        (SELECT count(*) FROM notice_mail) AS mails"""
     assert district.query(counts)[0] == {"collected": 1000, "mails": 1000}
+
+
+def test_workers_side_by_side_tell_everybody_once(district: District) -> None:
+    crowd(district, district.enter(), 300)
+    container = district.container
+
+    def work(_: int) -> int:
+        passed = 0
+        for _ in range(40):
+            with container.sessions.begin() as session:
+                passed += notices.pass_on(session, container.pictures, START, mail=True, most=20)
+        return passed
+
+    with ThreadPoolExecutor(4) as workers:
+        assert sum(workers.map(work, range(4))) >= 600
+    told = """SELECT count(*) AS n, count(DISTINCT user_id) AS people FROM notification WHERE kind = 'collected'"""
+    assert district.query(told)[0] == {"n": 300, "people": 300}
+    left = (
+        "SELECT count(*) AS n FROM notification WHERE passed_on_at IS NULL OR (kind LIKE 'urge%' AND mail_id IS NULL)"
+    )
+    assert district.query(left)[0]["n"] == 0
+    assert district.query("SELECT count(*) AS n FROM notice_mail")[0]["n"] == 300

@@ -26,8 +26,8 @@ _SURVEY = one_line(
 SELECT l.token_id,
   EXISTS (SELECT FROM api_token t JOIN person u ON u.id = t.user_id
           WHERE t.id = l.token_id AND t.revoked_at IS NULL AND t.expires_at > CAST($3 AS timestamptz) AND u.active),
-  (SELECT count(*) FROM notification n WHERE n.user_id = l.user_id AND n.published_at IS NOT NULL
-     AND n.collected_in IS NULL AND n.read_at IS NULL),
+  (SELECT count(*) FROM (SELECT FROM notification n WHERE n.user_id = l.user_id AND n.published_at IS NOT NULL
+     AND n.collected_in IS NULL AND n.read_at IS NULL LIMIT 1001) AS unread),
   ARRAY (SELECT n.id FROM notification n WHERE n.user_id = l.user_id AND n.published_at IS NOT NULL
      AND n.collected_in IS NULL AND n.published_at >= CAST($4 AS timestamptz))
 FROM (SELECT DISTINCT * FROM unnest(CAST($1 AS uuid[]), CAST($2 AS uuid[])) AS u(user_id, token_id)) l
