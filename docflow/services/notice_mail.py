@@ -18,13 +18,15 @@ from docflow.db.queries.passing_on import Told, mailed_notices
 from docflow.domain.directory import Directory, Person
 from docflow.domain.errors import DeliveryFailed, DocflowError, Invalid
 from docflow.domain.notices import collected_sentence
-from docflow.services.backoff import LEASE, MOST_ATTEMPTS, delay_after
+from docflow.services.backoff import LEASE, delay_after
 from docflow.services.carry import House
 from docflow.services.notices import sights_of
 from docflow.services.pictures import Pictures
 from docflow.services.ports import OutgoingMail
 from docflow.services.telling import absent_of, words_of
 
+MOST_ATTEMPTS = 24
+"""Three days and some hours: no reminder is lost over a weekend on which the mail server is away."""
 MOST_LINES = 200
 _SUBJECT = 150  # characters
 

@@ -1,17 +1,21 @@
 """The flows that tell people."""
 
 import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from docflow.adapters.mail.sink import MailSink
-from docflow.bootstrap import Container
+from docflow.bootstrap import Container, now_utc
 from docflow.services import webhooks
 from docflow.services.webhooks import NewWebhook
 from tests.conftest import Clock, District
 from tests.flows.conftest import At
+from tests.flows.test_worker import ends_cleanly, worker
 from tests.listener import listening
 from tests.moves import act, assigned
 from workflows.escalate import escalate
@@ -109,3 +113,25 @@ def test_a_webhook_that_hangs_keeps_no_other_waiting(container: Container, distr
         asyncio.run(asyncio.wait_for(scene(), 30))
         assert (len(slow.heard), len(quick.heard)) == (5, 5)
     assert district.query("SELECT 1 FROM webhook_call WHERE state <> 'delivered' OR attempts <> 1") == []
+
+
+def test_a_worker_tells_by_mail_and_by_webhook_at_night_too_where_it_is_urgent(
+    container: Container, district: District, sink: MailSink, tmp_path: Path
+) -> None:
+    container = replace(container, clock=now_utc)
+    district.container = container
+    log = tmp_path / "worker.log"
+    with listening() as listener, worker(container, log, DOCFLOW_SMTP_URL=sink.url) as process:
+        new = NewWebhook(url=listener.url, events=("urge",), mine=True)
+        with container.sessions.begin() as session:
+            webhooks.create_webhook(session, new, district.user_id("ngansach2"), now_utc(), loopback=True)
+        document = assigned(district, urgency="flash")
+        act(district, document, "chutich", "urge", grade="reminder", text="Khẩn trương")
+        container.waker.wake()
+        end = time.monotonic() + 60
+        while not (listener.heard and sink.messages()):
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        ends_cleanly(process, log)
+    assert "Khẩn trương" in listener.heard[0].body.decode()
+    assert sink.messages()[0].message()["Auto-Submitted"] == "auto-generated"
