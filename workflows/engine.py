@@ -47,6 +47,7 @@ SHIFT_TASKS, SHIFT_SECONDS = 5_000, 900.0
 """A long-lived flow ends and starts anew after so much, or Prefect's bookkeeping of it grows without end."""
 _PROBE = 2.0  # seconds between looks at Prefect's health
 _REST = 1.0  # seconds after a failure
+_HELLO = 5.0  # seconds to be heard by the database; where it is away, work begins when it is back
 
 
 class Budget:
@@ -144,6 +145,8 @@ class Engine:
             stack.enter_context(temporary_settings(prefect_settings(self.container.settings)))
             self.alive = self.prefect is not None and await self.in_thread(self.prefect.healthy)
             helpers = [asyncio.create_task(self.bell.listen()), asyncio.create_task(self.watch())]
+            with contextlib.suppress(TimeoutError):  # what it claims before it is known to live could be taken away
+                await asyncio.wait_for(self.bell.listening(), _HELLO)
             try:
                 async with self._client():
                     yield self

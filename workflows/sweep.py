@@ -26,6 +26,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
+    freed: int
     driven: int
     closed: int
     mirrored: int
@@ -34,7 +35,7 @@ class Swept:
 
     @property
     def total(self) -> int:
-        return self.driven + self.closed + self.mirrored + self.runs + self.recalculated
+        return self.freed + self.driven + self.closed + self.mirrored + self.runs + self.recalculated
 
 
 @flow(name="sweep", flow_run_name=run_name, persist_result=False, validate_parameters=False)
@@ -53,16 +54,24 @@ async def keep_sweeping(engine: Engine) -> None:
 
 
 async def sweep_all(engine: Engine, place: _Place) -> int:
+    freed = await engine.in_thread(_free, engine)
     driven = await engine.in_thread(_drive, engine, place)
     closed = await engine.in_thread(_close, engine)
     mirrored = await engine.in_thread(_mirror, engine) if engine.prefect else 0
     runs = await engine.in_thread(close_stranded_runs, engine) if engine.alive else 0
     recalculated = await engine.in_thread(_recalculate, engine)
-    swept = Swept(driven, closed, mirrored, runs, recalculated)
+    swept = Swept(freed, driven, closed, mirrored, runs, recalculated)
     if swept.total:
         _log.warning("swept: %s", swept)
         engine.container.waker.wake()
     return swept.total
+
+
+def _free(engine: Engine) -> int:
+    container = engine.container
+    with container.sessions.begin() as session:
+        now = container.clock()
+        return sweep.free_claims(session, now) + sweep.hasten(session, now)
 
 
 def _drive(engine: Engine, place: _Place) -> int:

@@ -53,6 +53,14 @@ WHERE (d.ended_at IS NULL OR d.ended_at > :recently) AND d.updated_at < :settled
 ORDER BY d.id LIMIT :most
 """
 )
+QUEUES = {
+    "outbox": ("available_at", "dead_at IS NULL"),
+    "delivery": ("next_attempt_at", "state = 'queued'"),
+    "notice_mail": ("next_attempt_at", "state = 'queued'"),
+    "webhook_call": ("next_attempt_at", "state = 'queued'"),
+}
+"""Where workers hold claims: by table the column that their lease moves on, and which rows wait."""
+
 REVIVE = text("UPDATE outbox SET dead_at = NULL, attempts = 0 WHERE topic = 'mirror' AND dead_at IS NOT NULL")
 FREE = text(f"SELECT pg_try_advisory_xact_lock({ALIVE})")
 
@@ -93,6 +101,38 @@ def requeue_mirror(session: Session, now: datetime, *, most: int = 500) -> int:
     ids = list(session.scalars(BEHIND, {"settled": now - GRACE, "recently": now - timedelta(days=1), "most": most}))
     enqueue(session, "mirror", ids, now)
     return len(ids)
+
+
+def free_claims(session: Session, now: datetime) -> int:
+    """Put back at once what workers that are gone had in hand; their leases could run for minutes yet, or for hours
+    where the machine's time was set. Returns how many rows."""
+    claimed = " UNION ".join(
+        f"SELECT claimed_by FROM {table} WHERE {waits} AND claimed_by IS NOT NULL"
+        for table, (_, waits) in QUEUES.items()
+    )
+    gone = [name for name in session.scalars(text(claimed)) if worker_is_gone(session, name)]
+    return sum(_free(session, table, gone, now) for table in QUEUES) if gone else 0
+
+
+def _free(session: Session, table: str, gone: list[str], now: datetime) -> int:
+    lease, waits = QUEUES[table]
+    sql = f"UPDATE {table} SET {lease} = :now, claimed_by = NULL WHERE {waits} AND claimed_by = ANY(:gone) RETURNING 1"
+    return len(session.execute(text(sql), {"now": now, "gone": gone}).all())
+
+
+def hasten(session: Session, now: datetime) -> int:
+    """Work that was left by a clock that was ahead, and set back since, does not wait for that time to come.
+
+    What was to be done at once is due now. Returns how many rows.
+    """
+    queues = [(table, lease, waits) for table, (lease, waits) in QUEUES.items()]
+    queues.append(("notification", "deliver_at", "passed_on_at IS NULL"))
+    return sum(_hasten(session, *queue, now) for queue in queues)
+
+
+def _hasten(session: Session, table: str, due: str, waits: str, now: datetime) -> int:
+    sql = f"UPDATE {table} SET {due} = :now WHERE {waits} AND {due} > :ahead AND {due} <= created_at RETURNING 1"
+    return len(session.execute(text(sql), {"now": now, "ahead": now + GRACE}).all())
 
 
 def worker_is_gone(session: Session, name: str) -> bool:

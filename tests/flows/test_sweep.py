@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from docflow.adapters.prefect import PrefectApi
 from docflow.bootstrap import Container
-from docflow.services import sweep
+from docflow.services import outbox, sweep
 from tests.conftest import Clock, District
 from tests.flows.conftest import At, Board
 from workflows.engine import Engine
@@ -166,3 +166,62 @@ def test_the_router_that_serves_now_survives_its_own_sweep(with_prefect: Contain
 
 def test_the_documents_own_runs_are_not_swept() -> None:
     assert "document" not in OWN_FLOWS
+
+
+def test_what_a_worker_that_is_gone_had_in_hand_is_free_at_once(
+    container: Container, district: District, at_work: At
+) -> None:
+    draft = district.enter("tonghop1", direction="outgoing", pdf=b"%PDF-1.4 x")
+
+    async def scene() -> tuple[int, int]:
+        async with at_work(container) as alive:
+            with container.sessions.begin() as session:
+                (event,) = outbox.claim(session, "advance", alive.name, container.clock())
+            beside_the_living = await sweep_once.fn()
+            with container.sessions.begin() as session:
+                session.execute(text("UPDATE outbox SET claimed_by = 'gone:1' WHERE id = :id"), {"id": event.id})
+            return beside_the_living, await sweep_once.fn()
+
+    assert asyncio.run(scene()) == (0, 1)
+    with container.sessions.begin() as session:
+        (event,) = outbox.claim(session, "advance", "another", container.clock())
+    assert event.document_id == draft
+
+
+@pytest.mark.parametrize("table", sweep.QUEUES)
+def test_every_queue_is_asked_for_the_claims_of_workers_that_are_gone(container: Container, table: str) -> None:
+    """The statement fits each table's columns."""
+    with container.sessions() as session:
+        assert sweep._free(session, table, ["gone:1"], container.clock()) == 0
+
+
+def test_work_that_a_clock_left_which_was_ahead_does_not_wait_for_that_time(
+    container: Container, district: District, clock: Clock, at_work: At
+) -> None:
+    clock.pass_time(hours=2)
+    draft = district.enter("tonghop1", direction="outgoing", pdf=b"%PDF-1.4 x")
+    clock.pass_time(hours=-2)
+    with container.sessions.begin() as session:
+        assert outbox.claim(session, "advance", "w", container.clock()) == []
+    assert run_sweep(container, at_work) >= 1
+    with container.sessions.begin() as session:
+        (event,) = outbox.claim(session, "advance", "w", container.clock())
+    assert event.document_id == draft
+
+
+def test_a_notification_that_waits_for_working_hours_goes_on_waiting(
+    container: Container, district: District, clock: Clock
+) -> None:
+    """Only what was to be told at once, by a clock that was ahead, is told at once now."""
+    insert = """INSERT INTO notification (id, user_id, kind, key, data, urgent, created_at, deliver_at)
+                VALUES (gen_random_uuid(), :user, 'task_main', :key, '{}', false, :created, :deliver)"""
+    now = container.clock()
+    ahead, morning = now + timedelta(hours=2), now + timedelta(hours=20)
+    with container.sessions.begin() as session:
+        user = district.user_id("vanthu1")
+        for key, created, deliver in (("at once", ahead, ahead), ("tomorrow", ahead, morning), ("waits", now, morning)):
+            values = {"user": user, "key": key, "created": created, "deliver": deliver}
+            session.execute(text(insert), values)
+        assert sweep.hasten(session, now) == 1
+    rows = district.query("SELECT key, deliver_at FROM notification")
+    assert {r["key"]: r["deliver_at"] for r in rows} == {"at once": now, "tomorrow": morning, "waits": morning}
