@@ -242,7 +242,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_notification_shown",
         "notification",
-        ["user_id", "id"],
+        ["user_id", "published_at", "id"],
         unique=False,
         postgresql_where=sa.text("published_at IS NOT NULL AND collected_in IS NULL"),
     )

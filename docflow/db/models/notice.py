@@ -25,6 +25,7 @@ class Notification(Base):
         Index(
             "ix_notification_shown",
             "user_id",
+            "published_at",
             "id",
             postgresql_where=text("published_at IS NOT NULL AND collected_in IS NULL"),
         ),
