@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from docflow.bootstrap import Container
-from docflow.db.models import Delivery, Outbox
+from docflow.db.models import Delivery, NoticeMail, Notification, Outbox
 from docflow.demo.dial import Dial
 from docflow.demo.office import Office
 from docflow.domain.errors import Unavailable
@@ -34,7 +34,7 @@ class Scene:
         return self.dial.now()
 
     def rest(self, *, also: tuple[str, ...] = ()) -> None:
-        """Wait until nothing is left to advance, to deliver or to escalate; ``also`` names further topics."""
+        """Wait until nothing is left to advance, to deliver, to escalate or to tell; ``also`` names further topics."""
         self.container.waker.wake()
         deadline = time.monotonic() + PATIENCE
         while waiting := self._waiting(("advance", *also)):
@@ -49,7 +49,18 @@ class Scene:
             queued = select(func.count()).select_from(Delivery).where(Delivery.state == "queued")
             deliveries = session.scalar(queued) or 0
             step = escalation.next_fire(session)
+            notices = session.scalar(select(func.count()).select_from(Notification).where(self._untold())) or 0
+            mails = session.scalar(select(func.count()).select_from(NoticeMail).where(self._unsent())) or 0
         late = step is not None and step <= self.now
-        if not events and not deliveries and not late:
+        if not any((events, deliveries, late, notices, mails)):
             return ""
-        return f"{events} events, {deliveries} deliveries{', a deadline' if late else ''}"
+        told = f"{events} events, {deliveries} deliveries, {notices} notices, {mails} mails"
+        return f"{told}{', a deadline' if late else ''}"
+
+    def _untold(self) -> ColumnElement[bool]:
+        return Notification.passed_on_at.is_(None) & (Notification.deliver_at <= self.now)
+
+    def _unsent(self) -> ColumnElement[bool]:
+        """Also what is on its way: its lease would run out when the clock jumps."""
+        due = (NoticeMail.next_attempt_at <= self.now) | NoticeMail.claimed_by.is_not(None)
+        return (NoticeMail.state == "queued") & due
