@@ -1,11 +1,15 @@
 """Fires the steps of deadlines when they are due; sleeps until the nearest one."""
 
+import asyncio
+
 from prefect import flow
 
 from docflow.services import escalation
-from workflows.engine import Engine, Shift, attempt, here, run_name
+from docflow.services.escalation import BATCH
+from workflows.engine import SHIFT_TASKS, Engine, Shift, attempt, here, run_name
 
 LONGEST = 5.0  # seconds until a step is found that a lost NOTIFY, or a machine whose time was set, would hide
+LANES = 2  # while there is more than a batch: one is decided while the database writes the other
 _PAUSE = 0.05  # seconds between looks, however often the bell rings
 
 
@@ -13,11 +17,14 @@ _PAUSE = 0.05  # seconds between looks, however often the bell rings
 async def escalate(stay: bool = False) -> int:
     """Fire what is due. Returns how many steps fired."""
     async with here() as engine:
-        shift = Shift(engine, "escalate", stay=stay)
+        shift, untold = Shift(engine, "escalate", stay=stay), False
         while True:
             ticket = engine.bell.ticket()
-            fired = await attempt("escalate", engine.in_thread(_fire, engine))
+            fired = await _fire_all(engine)
             shift.done += fired
+            if untold and not fired:
+                engine.container.waker.wake()
+            untold = fired > 0
             if shift.over(idle=not fired):
                 return shift.done
             if not fired:
@@ -25,13 +32,30 @@ async def escalate(stay: bool = False) -> int:
                 await engine.rest(_PAUSE)
 
 
+async def _fire_all(engine: Engine) -> int:
+    """Batch by batch until nothing is left; what one lane has claimed the others leave alone."""
+    fired = await _fire_next(engine)
+    if fired < BATCH:
+        return fired
+    return fired + sum(await asyncio.gather(*(_lane(engine) for _ in range(LANES))))
+
+
+async def _lane(engine: Engine) -> int:
+    total = fired = await _fire_next(engine)
+    while fired >= BATCH and total < SHIFT_TASKS and not engine.stopping:
+        fired = await _fire_next(engine)
+        total += fired
+    return total
+
+
+async def _fire_next(engine: Engine) -> int:
+    return await attempt("escalate", engine.in_thread(_fire, engine))
+
+
 def _fire(engine: Engine) -> int:
     container = engine.container
     with container.sessions.begin() as session:
-        fired = escalation.escalate_due(session, container.pictures, container.clock())
-    if fired:
-        container.waker.wake()
-    return fired
+        return escalation.escalate_due(session, container.pictures, container.clock())
 
 
 async def _until_next(engine: Engine) -> float:

@@ -18,7 +18,7 @@ from docflow.bench.clients import CLIENTS
 from docflow.bootstrap import Container, now_utc
 from docflow.db.base import new_id
 from docflow.db.queries.context import CONTEXT
-from docflow.db.queries.move import MOVE
+from docflow.db.queries.move import kinds_of, statement
 from docflow.domain.decide import decide
 from docflow.local.pg_binaries import find_binaries
 from docflow.services.asked import Asked
@@ -95,10 +95,8 @@ def _context() -> str:
 
 def _move(payload: dict[str, Any]) -> str:
     """The statement with the recorded payload; ids of tasks and clocks follow from the document and its ``seq``."""
-    return (
-        MOVE.replace("$1", _payload(payload)).replace("$2", DOCUMENT).replace("$3", ":d_seq").replace("$4", "now()")
-        + ";"
-    )
+    sql = statement(kinds_of(payload)).replace("$1", _payload(payload))
+    return sql.replace("$2", DOCUMENT).replace("$3", ":d_seq").replace("$4", "now()") + ";"
 
 
 def _payload(payload: dict[str, Any]) -> str:

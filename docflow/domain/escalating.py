@@ -27,7 +27,8 @@ def escalate(plan: Plan) -> int:
     word on deadlines nothing may overtake.
     """
     plan.visible_change = False
-    moved = {shift.after.id for shift in recalculate(plan)}
+    behind = any(clock.calendar_version < plan.doc.calendar_version for clock in plan.doc.clocks)
+    moved = {shift.after.id for shift in recalculate(plan)} if behind else set()
     for clock in plan.running():
         due = clock.next_fire_at is not None and clock.next_fire_at <= plan.now
         if clock.paused_at is None and (due or clock.id in moved):
@@ -100,10 +101,11 @@ def _urge(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) -> Told:
 
 
 def _mark_overdue(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) -> Told:
-    plan.visible_change = True
     if clock.task_id is not None:
+        plan.visible_change = True
         plan.overdue_tasks[clock.task_id] = clock.due_at
     elif clock.kind is ClockKind.WORK:
+        plan.visible_change = True
         plan.overdue_at = clock.due_at
     return []
 

@@ -13,7 +13,7 @@ from docflow.db.base import new_id
 from docflow.domain.configuration import Configuration
 from docflow.services import configuration, escalation
 from tests.conftest import ROOT, START, Clock, District
-from tests.moves import assigned, history, substitute, told, whole
+from tests.moves import act, assigned, drive, history, substitute, told, whole
 
 Escalate = Callable[[datetime], int]
 DUE = "2 working days"
@@ -200,4 +200,20 @@ def test_a_machines_clock_that_jumps_loses_and_repeats_nothing(district: Distric
     assert escalate(when + timedelta(days=30)) > 0
     rows = district.query("SELECT clock_id, step, turn, count(*) AS n FROM escalation GROUP BY 1, 2, 3")
     assert {r["n"] for r in rows} == {1}
+    whole(district)
+
+
+def test_a_document_that_is_not_filed_in_time_stays_as_it_is_and_its_clerks_hear_of_it(
+    district: District, escalate: Escalate
+) -> None:
+    doc = assigned(district, deadline=DUE)
+    act(district, doc, "ngansach2", "close", result="Lưu")
+    drive(district, doc)
+    before = district.row(doc)
+    assert before["state"] == "closed"
+    (filing,) = district.query("SELECT due_at FROM clock WHERE document_id = :d AND kind = 'archive'", d=doc)
+    assert escalate(filing["due_at"]) > 0
+    after = district.row(doc)
+    assert (after["overdue_at"], after["version"]) == (before["overdue_at"], before["version"])
+    assert told(district, doc, "deadline_remind") >= {"vanthu1", "vanthu2"}
     whole(district)
