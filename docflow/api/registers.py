@@ -20,6 +20,7 @@ from docflow.db.queries.registers import Line, entries, is_book
 from docflow.domain.configuration import Configuration, Secrecy
 from docflow.domain.errors import NotFound
 from docflow.domain.roles import Role
+from docflow.services.spreadsheet import harmless
 
 router = APIRouter(prefix="/api/v1", tags=["registers"])
 
@@ -175,13 +176,6 @@ class Scribe:
 
 
 NUMBERED = ("arrival_number", "number_symbol")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def guarded(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    text = cell if isinstance(cell, str) else ""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) or text.startswith(FORMULA) else cell
 
 
 def _csv(session: Session, scribe: Scribe, book: str, year: int) -> Response:
@@ -189,7 +183,7 @@ def _csv(session: Session, scribe: Scribe, book: str, year: int) -> Response:
     writer = csv.writer(out)
     writer.writerow(scribe.columns.values())
     for row in _all(session, scribe, book, year):
-        writer.writerow([guarded(cell) for cell in scribe.cells(row).values()])
+        writer.writerow([harmless(cell) for cell in scribe.cells(row).values()])
     name = f'attachment; filename="{book}-{year}.csv"'
     headers = {"Content-Disposition": name, "X-Content-Type-Options": "nosniff"}
     return Response(out.getvalue().encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=headers)

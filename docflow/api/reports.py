@@ -18,7 +18,6 @@ from docflow.api import openapi
 from docflow.api.asking import Call, Calling, Reader, answer
 from docflow.api.explained import task_in_short
 from docflow.api.paging import Cursor, Limit, Pages, page
-from docflow.api.registers import guarded
 from docflow.api.representations import ROOT, Json, day, some_unit, someone, when
 from docflow.db.models import Clock, Document, Escalation, Task
 from docflow.db.queries.reports import EscalationFilters, Scope
@@ -26,6 +25,7 @@ from docflow.db.queries.reports import escalations as fired
 from docflow.domain.configuration import Configuration
 from docflow.domain.timing import Urgency
 from docflow.services.reports import Asking, Load, OnTime, StageTimes, bottlenecks, on_time, scope_of, workload
+from docflow.services.spreadsheet import harmless
 
 router = APIRouter(prefix="/api/v1", tags=["figures"])
 
@@ -271,7 +271,7 @@ def _csv(name: str, by: str, columns: Mapping[str, str], items: Sequence[Json]) 
     writer.writerow([*NAMED[by], *columns.values()])
     for item in items:
         cells = [*(cell(item) for cell in NAMED[by].values()), *(item[column] for column in columns)]
-        writer.writerow(["" if cell is None else guarded(cell) for cell in cells])
+        writer.writerow(["" if cell is None else harmless(cell) for cell in cells])
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"}
     return Response(out.getvalue().encode("utf-8-sig"), media_type="text/csv; charset=utf-8", headers=headers)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from docflow.bootstrap import Container
 
 MOST_SKEW = 2.0  # seconds
+MOST_LATE = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,28 @@ def _deliveries(container: Container) -> Finding:
     return Finding("ok", f"{found.get('queued', 0)} queued, none failed")
 
 
+def _deadlines(container: Container) -> Finding:
+    from docflow.services import escalation
+
+    with container.sessions() as session:
+        nearest = escalation.next_fire(session)
+    late = (container.clock() - nearest).total_seconds() if nearest else 0.0
+    if late > MOST_LATE:
+        return Finding("wrong", f"a deadline's step has been due for {late:.0f} s: is 'docflow worker' running?")
+    return Finding("ok", f"the next step is due at {nearest:%Y-%m-%d %H:%M} UTC" if nearest else "none runs")
+
+
+def _notices(container: Container) -> Finding:
+    from docflow.db.models import NoticeMail, WebhookCall
+
+    with container.sessions() as session:
+        mails = session.scalar(select(func.count()).where(NoticeMail.state == "failed")) or 0
+        calls = session.scalar(select(func.count()).where(WebhookCall.state == "failed")) or 0
+    if mails or calls:
+        return Finding("note", f"{mails} mails to staff and {calls} webhook calls were given up: see their last_error")
+    return Finding("ok", "no mail to staff and no webhook call was given up")
+
+
 CHECKS: dict[str, Callable[[Container], Finding]] = {
     "database": _database,
     "schema": _schema,
@@ -173,4 +196,6 @@ CHECKS: dict[str, Callable[[Container], Finding]] = {
     "clock": _clock,
     "outbox": _outbox,
     "deliveries": _deliveries,
+    "deadlines": _deadlines,
+    "notices": _notices,
 }

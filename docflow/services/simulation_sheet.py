@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from docflow.domain.audit import instant
 from docflow.services.simulation import Outlook, Totals, WhatIf
+from docflow.services.spreadsheet import harmless
 
 COLUMNS = (
     "document_id",
@@ -24,7 +25,6 @@ COLUMNS = (
 )
 BYTE_ORDER_MARK = "\ufeff"
 """By which Excel knows UTF-8."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Writable(Protocol):
@@ -91,8 +91,3 @@ def _cells(outlook: Outlook, zone: ZoneInfo) -> tuple[Any, ...]:
 
 def local(at: datetime, zone: ZoneInfo) -> str:
     return at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def harmless(cell: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers are numbers."""
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA) else cell

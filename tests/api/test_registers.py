@@ -5,7 +5,7 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
-from docflow.api.registers import INCOMING, guarded
+from docflow.api.registers import INCOMING
 from tests.api.conftest import Http
 from tests.api.test_actions import assigned
 from tests.api.test_documents import entered
@@ -66,8 +66,8 @@ def test_csv_has_a_bom_its_titles_and_no_formula(http: Http) -> None:
     assert (row[1], row[2], row[3]) == ("1", "'@cmd", "'-1+2")
 
 
-def test_cells_that_would_be_formulas_are_guarded() -> None:
-    assert [guarded(c) for c in ("=1", " =1", "\t=1", "+84", "an", 5)] == ["'=1", "' =1", "'\t=1", "'+84", "an", 5]
+def test_cells_that_would_be_formulas_are_made_harmless() -> None:
+    assert [harmless(c) for c in ("=1", " =1", "\t=1", "+84", "an", 5)] == ["'=1", "' =1", "'\t=1", "'+84", "an", 5]
 
 
 def test_pages_of_a_book_go_by_number(http: Http) -> None:

@@ -145,8 +145,15 @@ def test_audit_verify_is_quiet_about_whole_chains_and_names_a_broken_one(run: Ru
     assert str(document) in result.stderr
 
 
-def test_doctor_finds_everything_in_order_and_a_dead_event_wrong(run: Run, district: District) -> None:
+def test_doctor_finds_everything_in_order_but_a_missed_deadline_and_a_dead_event_wrong(
+    run: Run, district: District
+) -> None:
     document = district.enter()
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "has been due for" in result.stdout, "it was entered by the tests' clock, months ago"
+    with district.container.sessions.begin() as session:
+        session.execute(text("UPDATE clock SET next_fire_at = NULL WHERE document_id = :id"), {"id": document})
     result = run("doctor")
     assert result.exit_code == 0, result.stdout
     assert "at the newest revision" in result.stdout
