@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 from docflow.api.registers import INCOMING
+from docflow.services.spreadsheet import harmless
 from tests.api.conftest import Http
 from tests.api.test_actions import assigned
 from tests.api.test_documents import entered
