@@ -180,10 +180,11 @@ def look(session: Session, container: Container, user_id: UUID, place: Place) ->
     directory = container.pictures.directory(session)
     sight = sight_of(directory, directory.people[user_id], container.clock())
     muted = muted_of(session, user_id)
+    unread = unread_count(session, sight, user_id, muted)  # first: what comes between is told before it is counted
     rows = notifications_since(session, sight, user_id, place.since, muted=muted, known=list(place.known))
     shown = notifications_json(session, container.pictures, directory, sight, rows)
     told = [(row.id, row.published_at, one) for (row, _), one in zip(rows, shown, strict=True) if row.published_at]
-    return News(told, unread_count(session, sight, user_id, muted))
+    return News(told, unread)
 
 
 def _event(name: str, data: Mapping[str, object], event_id: str = "") -> bytes:
