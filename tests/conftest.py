@@ -25,7 +25,7 @@ from docflow.domain.commands import COMMANDS
 from docflow.domain.lifecycle import Action
 from docflow.local.objectstore import LocalObjectStore
 from docflow.local.postgres import LocalPostgres
-from docflow.services import configuration, dispatch, people, register
+from docflow.services import configuration, dispatch, escalation, people, register
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
 from docflow.services.files import new_file, record_blob
@@ -190,6 +190,21 @@ class District:
 @pytest.fixture
 def district(container: Container) -> District:
     return District(container)
+
+
+Escalate = Callable[[datetime], int]
+
+
+@pytest.fixture
+def escalate(district: District, clock: Clock) -> Escalate:
+    """What the flow does once it is ``now``. Returns how many steps fired."""
+
+    def run(now: datetime) -> int:
+        clock.now = now
+        with district.container.sessions.begin() as session:
+            return escalation.escalate_due(session, district.container.pictures, now)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def _remind(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) -> Told:
 def _tell(plan: Plan, clock: Clock, step: LadderStep, firing: Firing, kind: str, more: Mapping[str, Any]) -> Told:
     data = {"policy": clock.policy, "due_at": clock.due_at.isoformat(), "at": firing.at.isoformat(), **more}
     told: Told = []
-    for person, absent in whom(plan, str(step.whom), _task(plan, clock), clock.kind):
+    for person, absent in whom(plan, str(step.whom), plan.row(clock), clock.kind):
         instead = absent.id if absent else None
         if plan.notify(person.id, kind, _key(clock, firing), at_once=False, instead_of=instead, data=data):
             told.append(_named(person, absent))
@@ -93,7 +93,7 @@ def _named(person: Person, absent: Person | None = None) -> dict[str, str]:
 
 def _urge(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) -> Told:
     """Đôn đốc in the ladder's own words; counted like that of a person (domain.md §4)."""
-    task = _task(plan, clock)
+    task = plan.row(clock)
     grade, text = step.grade or "reminder", step.text or ""
     rows = [task] if task else plan.active(TaskRole.MAIN) or plan.active()
     plan.urgings += [NewUrging(row.id, grade, text, None) for row in rows]
@@ -112,7 +112,7 @@ def _mark_overdue(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) ->
 
 def _reassign(plan: Plan, clock: Clock, step: LadderStep, firing: Firing) -> Told:
     """The row goes to the holder's substitute, or to the head of their unit; the clock runs on."""
-    task = _task(plan, clock) or next(iter(plan.active(TaskRole.MAIN)), None)
+    task = plan.row(clock) or next(iter(plan.active(TaskRole.MAIN)), None)
     to = _heir(plan, task, step.to) if task else None
     if task is None or to is None:
         return []
@@ -165,10 +165,6 @@ ACTS: dict[str, Callable[[Plan, Clock, LadderStep, Firing], Told]] = {
     "mark_overdue": _mark_overdue,
     "webhook": _webhook,
 }
-
-
-def _task(plan: Plan, clock: Clock) -> Task | None:
-    return next((t for t in plan.active() if t.id == clock.task_id), None)
 
 
 def whom(plan: Plan, word: str, task: Task | None, kind: ClockKind) -> list[tuple[Person, Person | None]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from docflow.domain.directory import Person
 from docflow.domain.errors import Invalid
 from docflow.domain.lifecycle import ENDS, State, TaskRole, TaskState
 from docflow.domain.roles import Role
@@ -148,7 +147,3 @@ class Plan(Timekeeping):
                 return unit_id
             unit_id = directory.units[unit_id].parent_id
         return directory.root.id
-
-    def main_person(self) -> Person | None:
-        mains = self.active(TaskRole.MAIN)
-        return self.actor.directory.people.get(mains[0].user_id) if mains and mains[0].user_id else None

@@ -1,7 +1,7 @@
 """Deadlines explained, and figures: what supervisors, leaders and heads of units are told."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -13,9 +13,9 @@ from docflow.adapters import config_files
 from docflow.api.app import create_app
 from docflow.bootstrap import Container
 from docflow.domain.configuration import Configuration
-from docflow.services import configuration, escalation
+from docflow.services import configuration
 from tests.api.conftest import Http, TestClient
-from tests.conftest import ROOT, START, Clock, District
+from tests.conftest import ROOT, START, Clock, District, Escalate
 from tests.moves import act, assigned, substitute
 
 
@@ -31,16 +31,6 @@ class Days(Http):
 def http(container: Container, district: District) -> Iterator[Http]:
     with TestClient(create_app(container)) as client:
         yield Days(client, container, district)
-
-
-@pytest.fixture
-def escalate(district: District, clock: Clock) -> Callable[[datetime], int]:
-    def run(now: datetime) -> int:
-        clock.now = now
-        with district.container.sessions.begin() as session:
-            return escalation.escalate_due(session, district.container.pictures, now)
-
-    return run
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
@@ -129,7 +119,7 @@ def test_a_hold_is_told_with_its_reason_and_gives_back_its_working_time(
 
 
 def test_steps_that_fired_name_whom_they_told_and_steps_to_come_their_instants(
-    http: Http, district: District, escalate: Callable[[datetime], int]
+    http: Http, district: District, escalate: Escalate
 ) -> None:
     substitute(district, "ngansach2", "ngansach1", START, START + timedelta(days=30))
     document = assigned(district, deadline="2 working days")
@@ -344,9 +334,7 @@ def test_an_unknown_unit_and_an_impossible_day_are_refused(http: Http) -> None:
 # -- what escalated -----------------------------------------------------------------------------------------------
 
 
-def test_what_escalated_is_listed_newest_first_page_by_page(
-    http: Http, district: District, escalate: Callable[[datetime], int]
-) -> None:
+def test_what_escalated_is_listed_newest_first_page_by_page(http: Http, district: District, escalate: Escalate) -> None:
     document = assigned(district, deadline="2 working days")
     due = district.row(document)["due_at"]
     escalate(due)
@@ -368,7 +356,7 @@ def test_what_escalated_is_listed_newest_first_page_by_page(
 
 
 def test_escalations_are_filtered_by_action_document_unit_and_day(
-    http: Http, district: District, escalate: Callable[[datetime], int]
+    http: Http, district: District, escalate: Escalate
 ) -> None:
     document = assigned(district, deadline="2 working days")
     district.enter()
@@ -390,7 +378,7 @@ def test_escalations_are_filtered_by_action_document_unit_and_day(
 
 
 def test_an_escalation_of_a_secret_document_has_its_number_and_no_subject(
-    http: Http, district: District, escalate: Callable[[datetime], int]
+    http: Http, district: District, escalate: Escalate
 ) -> None:
     district.enter(secrecy=3, subject="Chuyện kín")
     escalate(at(4, 12))

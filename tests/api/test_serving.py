@@ -130,6 +130,7 @@ def served(http: Http) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=10)
+        assert not thread.is_alive()
 
 
 def test_a_read_of_wrong_bytes_never_ends_cleanly_for_the_client(http: Http, letter: Callable[[], bytes]) -> None:

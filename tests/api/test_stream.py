@@ -18,15 +18,13 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import text
 
 from docflow.api import notification_stream
-from docflow.api.app import create_app
 from docflow.services import notices
 from docflow.services.auth import issue_token, revoke_token
 from tests.api.conftest import Http
-from tests.api.test_serving import environment, free_port, until_ready
+from tests.api.test_serving import environment, free_port, served, until_ready
 from tests.conftest import START, Clock
 from tests.moves import assigned
 
@@ -87,17 +85,8 @@ class Stream:
 
 @pytest.fixture
 def server(http: Http) -> Iterator[str]:
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(http.container), port=port, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until_ready(f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        assert not thread.is_alive()
+    with served(http) as address:
+        yield address
 
 
 @contextmanager

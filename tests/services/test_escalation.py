@@ -1,32 +1,17 @@
 """Each step of a deadline's ladder fires once, with the instant it was due at, whatever crashes."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from docflow.services import escalation
-from tests.conftest import START, Clock, District
+from tests.conftest import START, Clock, District, Escalate
 from tests.moves import act, assigned, substitute, told, usernames, whole
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
     """An instant in March 2026, by the clock of Vietnam."""
     return datetime(2026, 3, day, hour, minute, tzinfo=UTC) - timedelta(hours=7)
-
-
-@pytest.fixture
-def escalate(district: District, clock: Clock) -> Callable[[datetime], int]:
-    """What the flow does once it is ``now``."""
-
-    def run(now: datetime) -> int:
-        clock.now = now
-        with district.container.sessions.begin() as session:
-            return escalation.escalate_due(session, district.container.pictures, now)
-
-    return run
 
 
 def fired(district: District, document: UUID) -> list[tuple[str, str | None, datetime]]:
@@ -43,7 +28,7 @@ def nearest(district: District) -> datetime | None:
 
 
 def test_the_steps_of_a_ladder_fire_once_each_with_the_instants_they_were_due_at(
-    district: District, escalate: Callable[[datetime], int]
+    district: District, escalate: Escalate
 ) -> None:
     doc = district.enter()
     due = district.query("SELECT due_at FROM clock WHERE document_id = :d AND policy = 'register_incoming'", d=doc)
@@ -63,9 +48,7 @@ def test_the_steps_of_a_ladder_fire_once_each_with_the_instants_they_were_due_at
     whole(district)
 
 
-def test_a_task_that_is_late_is_marked_overdue_with_its_deadline(
-    district: District, escalate: Callable[[datetime], int]
-) -> None:
+def test_a_task_that_is_late_is_marked_overdue_with_its_deadline(district: District, escalate: Escalate) -> None:
     doc = district.enter()
     version = district.row(doc)["version"]
     escalate(at(3, 17, 1))
@@ -76,7 +59,7 @@ def test_a_task_that_is_late_is_marked_overdue_with_its_deadline(
 
 
 def test_a_document_that_is_late_is_marked_overdue_and_its_people_hear_of_it(
-    district: District, escalate: Callable[[datetime], int]
+    district: District, escalate: Escalate
 ) -> None:
     doc = assigned(district, deadline="2 working days")
     due = district.row(doc)["due_at"]
@@ -87,9 +70,7 @@ def test_a_document_that_is_late_is_marked_overdue_and_its_people_hear_of_it(
     whole(district)
 
 
-def test_after_an_outage_everything_due_fires_with_its_original_instant(
-    district: District, escalate: Callable[[datetime], int]
-) -> None:
+def test_after_an_outage_everything_due_fires_with_its_original_instant(district: District, escalate: Escalate) -> None:
     doc = district.enter()
     escalate(at(30, 9))
     register = [f for f in fired(district, doc) if f[2] <= at(5, 9)]
@@ -106,9 +87,7 @@ def test_after_an_outage_everything_due_fires_with_its_original_instant(
     whole(district)
 
 
-def test_a_crash_between_claim_and_commit_repeats_and_loses_nothing(
-    district: District, escalate: Callable[[datetime], int]
-) -> None:
+def test_a_crash_between_claim_and_commit_repeats_and_loses_nothing(district: District, escalate: Escalate) -> None:
     doc = district.enter()
     container = district.container
     session = container.sessions()
@@ -122,7 +101,7 @@ def test_a_crash_between_claim_and_commit_repeats_and_loses_nothing(
 
 
 def test_a_paused_clock_does_not_fire_and_a_resumed_one_fires_later(
-    district: District, clock: Clock, escalate: Callable[[datetime], int]
+    district: District, clock: Clock, escalate: Escalate
 ) -> None:
     doc = district.enter()
     first = nearest(district)
@@ -141,7 +120,7 @@ def test_a_paused_clock_does_not_fire_and_a_resumed_one_fires_later(
     whole(district)
 
 
-def test_what_was_done_in_time_never_fires(district: District, escalate: Callable[[datetime], int]) -> None:
+def test_what_was_done_in_time_never_fires(district: District, escalate: Escalate) -> None:
     doc = district.enter(route="incoming_information")
     act(district, doc, "vanthu1", "register")
     act(district, doc, "chutich", "assign", handlers=[{"role": "information", "user": "ngansach2"}])
@@ -153,9 +132,7 @@ def test_what_was_done_in_time_never_fires(district: District, escalate: Callabl
     assert escalate(at(30, 9)) == 0
 
 
-def test_the_substitute_of_an_absent_person_is_told_in_their_place(
-    district: District, escalate: Callable[[datetime], int]
-) -> None:
+def test_the_substitute_of_an_absent_person_is_told_in_their_place(district: District, escalate: Escalate) -> None:
     substitute(district, "ngansach2", "ngansach1", START, START + timedelta(days=30))
     doc = assigned(district, deadline="2 working days")
     escalate(district.row(doc)["due_at"])
@@ -172,7 +149,7 @@ def test_the_substitute_of_an_absent_person_is_told_in_their_place(
 
 
 def test_nobody_hears_of_a_secret_documents_deadline_who_may_not_read_it(
-    district: District, escalate: Callable[[datetime], int]
+    district: District, escalate: Escalate
 ) -> None:
     doc = district.enter(secrecy=3)
     escalate(at(30, 9))
@@ -181,7 +158,7 @@ def test_nobody_hears_of_a_secret_documents_deadline_who_may_not_read_it(
 
 
 def test_a_new_deadline_has_a_ladder_of_its_own_and_the_old_clock_is_kept(
-    district: District, escalate: Callable[[datetime], int]
+    district: District, escalate: Escalate
 ) -> None:
     doc = assigned(district, deadline="2 working days")
     old = district.row(doc)["due_at"]
@@ -199,9 +176,7 @@ def test_a_new_deadline_has_a_ladder_of_its_own_and_the_old_clock_is_kept(
     whole(district)
 
 
-def test_a_step_that_fired_stands_in_history_as_the_clocks_doing(
-    district: District, escalate: Callable[[datetime], int]
-) -> None:
+def test_a_step_that_fired_stands_in_history_as_the_clocks_doing(district: District, escalate: Escalate) -> None:
     doc = district.enter()
     escalate(at(3, 18))
     (row,) = district.query("SELECT * FROM history WHERE document_id = :d AND action = 'escalate'", d=doc)

@@ -1,6 +1,5 @@
 """What the steps of a ladder do on a real document: urge, hand over, tell other systems, again and again."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,21 +11,10 @@ from docflow.adapters import config_files
 from docflow.db.base import new_id
 from docflow.domain.configuration import Configuration
 from docflow.services import configuration, escalation
-from tests.conftest import ROOT, START, Clock, District
+from tests.conftest import ROOT, START, District, Escalate
 from tests.moves import act, assigned, drive, history, substitute, told, whole
 
-Escalate = Callable[[datetime], int]
 DUE = "2 working days"
-
-
-@pytest.fixture
-def escalate(district: District, clock: Clock) -> Escalate:
-    def run(now: datetime) -> int:
-        clock.now = now
-        with district.container.sessions.begin() as session:
-            return escalation.escalate_due(session, district.container.pictures, now)
-
-    return run
 
 
 def climb(district: District, *steps: dict[str, Any], **calendar: Any) -> None:
