@@ -20,6 +20,7 @@ from docflow.adapters.webhook import HttpWebhookClient
 from docflow.db.engine import make_engine, make_sessions
 from docflow.db.wake import Waker
 from docflow.domain.errors import Invalid, Unavailable
+from docflow.services.intake import Tools
 from docflow.services.pictures import Pictures
 from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer, WebhookClient
 from docflow.services.sign import KeyRing
@@ -95,6 +96,10 @@ class Container:
     @cached_property
     def authority(self) -> DemoAuthority:
         return DemoAuthority(self.settings.data_dir / "keys")
+
+    @cached_property
+    def intake_tools(self) -> Tools:
+        return Tools(self.store, self.parser, self.inspector)
 
     @property
     def keys(self) -> KeyRing:

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Environment variables ``DOCFLOW_*``. Unset database and object store mean the embedded ones."""
 
-    model_config = SettingsConfigDict(env_prefix="DOCFLOW_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DOCFLOW_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     database_url: str = ""
     s3_endpoint: str = ""
@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     base_url: str = "http://127.0.0.1:8000"
     smtp_url: str = ""
     mail_from: str = ""
+    imap_url: str = Field(default="", description="one mailbox, beside those of config/intake.yaml")
+    smtp_listen: str = Field(default="", description="host:port, lmtp://host:port or lmtp:/path/socket; by commas")
+    smtp_tls_certificate: Path | None = None
+    smtp_tls_key: Path | None = None
+    clamd_url: str = Field(default="", description="tcp://host:port or unix:/path/socket")
+    secrets: dict[str, SecretStr] = Field(default_factory=dict, description="DOCFLOW_SECRETS__NAME: by name")
     upload_limit: int = Field(default=512 * 1024 * 1024, description="bytes of one file")
     mail_limit: int = Field(default=50 * 1024 * 1024, description="bytes of one raw message")
     database_pool: int = 20

@@ -16,6 +16,7 @@ from docflow.domain.configuration import CalendarSettings, Configuration, Demo, 
 from docflow.domain.errors import ConfigInvalid
 
 FILES = ("agency", "document_types", "register_books", "sla", "calendar", "mail_rules")
+MAY_LACK = ("intake", "partners")
 DEMO_FILES = ("units", "users")
 ROUTES = "routes"
 
@@ -53,6 +54,7 @@ class _Reading:
 def load(folder: Path) -> Configuration:
     """Raises ConfigInvalid with all problems found."""
     places: dict[Location, Path] = {(name,): folder / f"{name}.yaml" for name in FILES}
+    places |= {(name,): path for name in MAY_LACK if (path := folder / f"{name}.yaml").exists()}
     routes = sorted((folder / ROUTES).glob("*.yaml"))
     places |= {(ROUTES, index): path for index, path in enumerate(routes)}
     reading = _read(places)

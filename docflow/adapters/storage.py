@@ -112,10 +112,17 @@ class S3ObjectStore:
         return self._stat(sha256) is not None
 
     def put(
-        self, source: BinaryIO, *, limit: int | None = None, media_type: str = "application/octet-stream"
+        self,
+        source: BinaryIO,
+        *,
+        limit: int | None = None,
+        media_type: str = "application/octet-stream",
+        may_be_empty: bool = False,
     ) -> StoredObject:
         """Raises Invalid for an empty source and IntegrityFailure when the store keeps other bytes than were sent."""
         with _measured(source, limit) as body:
+            if not body.size and not may_be_empty:
+                raise Invalid("The file is empty. Check it and send it again.")
             for _ in range(UPLOADS):
                 if self._holds(body):
                     return StoredObject(sha256=body.sha256, size=body.size)
@@ -265,8 +272,6 @@ def _digest(source: BinaryIO, limit: int | None, copy: BinaryIO | None) -> PartD
             raise TooLarge(f"The file is larger than the {limit:,} bytes allowed. Send a smaller one.", limit=limit)
         if copy is not None:
             copy.write(piece)
-    if not digest.size:
-        raise Invalid("The file is empty. Check it and send it again.")
     return digest
 
 

@@ -17,12 +17,12 @@ from docflow.db.queries.intake import intakes
 from docflow.domain.errors import Invalid
 from docflow.domain.roles import Role
 from docflow.services.asked import Asked
-from docflow.services.intake import receive, take_in
+from docflow.services.intake import Envelope, receive, take_in
 
 router = APIRouter(prefix="/api/v1", tags=["intake"])
 
 ACCEPTED = ("message/rfc822", "application/octet-stream", "text/plain", "")
-STATUSES = {"document": 201, "duplicate": 200, "quarantine": 202}
+STATUSES = {"document": 201, "linked": 200, "duplicate": 200, "quarantine": 202}
 MAIL = (
     "From: So Tai chinh <vanthu@stc.example>\r\nTo: vanthu@binhminh.example\r\nSubject: Bao cao quy I\r\n"
     "Date: Mon, 02 Mar 2026 09:00:00 +0700\r\nMessage-ID: <1@stc.example>\r\n\r\nKinh gui.\r\n"
@@ -59,15 +59,9 @@ def _may_bring_mail(call: Call) -> None:
 def post_email(call: Calling, mail: Annotated[IO[bytes], Depends(raw_mail)]) -> Response:
     """Hand in one raw message. What is answered with 2xx is kept, whatever becomes of it."""
     container = call.container
-    taken = take_in(
-        container.store,
-        container.parser,
-        container.inspector,
-        cast(BinaryIO, mail),
-        limit=container.settings.mail_limit,
-        channel="api",
-        envelope={"request_id": call.request_id or ""},
-    )
+    _refuse_empty(mail)
+    envelope = Envelope("api", request_id=call.request_id or "")
+    taken = take_in(container.intake_tools, cast(BinaryIO, mail), envelope, limit=container.settings.mail_limit)
     with container.sessions.begin() as session:
         identity = call.identify(session, INTAKE)
         reader = call.reader_as(session, identity, taken.raw.sha256)
@@ -81,10 +75,16 @@ def post_email(call: Calling, mail: Annotated[IO[bytes], Depends(raw_mail)]) -> 
     return answer(body, STATUSES[body["state"]], repeated=repeated, location=location)
 
 
+def _refuse_empty(body: IO[bytes]) -> None:
+    if not body.read(1):
+        raise Invalid("The message is empty. Send the raw message as the body.")
+    body.seek(0)
+
+
 @router.get("/intake", responses=openapi.problems(403, 422))
 def get_intake(
     call: Calling,
-    state: Literal["document", "quarantine"] | None = None,
+    state: Literal["document", "linked", "quarantine", "rejected"] | None = None,
     channel: str | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,

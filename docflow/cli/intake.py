@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = commands(help="Bring mails in from files.")
 
 FAILED = "failed"
-COLOURS = {"document": "green", "duplicate": "yellow", "quarantine": "magenta", FAILED: "red"}
+COLOURS = {"document": "green", "linked": "green", "duplicate": "yellow", "quarantine": "magenta", FAILED: "red"}
 MAILDIR = ("cur", "new")
 
 
@@ -83,15 +83,8 @@ def receive_file(container: Container, file: Path) -> Received:
     from docflow.services.asked import Asked
 
     with file.open("rb") as source:
-        taken = intake.take_in(
-            container.store,
-            container.parser,
-            container.inspector,
-            source,
-            limit=container.settings.mail_limit,
-            channel="import",
-            envelope={"file": file.name},
-        )
+        envelope = intake.Envelope("import", name=file.name)
+        taken = intake.take_in(container.intake_tools, source, envelope, limit=container.settings.mail_limit)
     with container.sessions.begin() as session:
         received = intake.receive(session, container.pictures, taken, Asked(container.clock(), "mail"))
     container.waker.wake()

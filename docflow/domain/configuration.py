@@ -24,8 +24,10 @@ from docflow.domain.checked import (
 )
 from docflow.domain.errors import NotFound
 from docflow.domain.hours import CalendarSettings
+from docflow.domain.intake_settings import IntakeSettings
 from docflow.domain.ladders import Ladder, LadderFacts, LadderStep, Moment, Sla, SlaPolicy
 from docflow.domain.mail_rules import Addressee, MailFacts, MailMatch, MailRule, RuleOutcome
+from docflow.domain.partners import Partner
 from docflow.domain.roles import Capacity, Role
 from docflow.domain.routes import DOCUMENT_CLOCK, Direction, Route
 from docflow.domain.timing import Allowance, AllowanceText, Urgency
@@ -135,10 +137,21 @@ class Configuration(Checked):
     sla: Sla
     calendar: CalendarSettings
     mail_rules: tuple[MailRule, ...] = ()
+    intake: IntakeSettings = IntakeSettings()
+    partners: tuple[Partner, ...] = ()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse([*self._repeated(), *self._routes(), *self._deadlines(), *self._rules(), *self._numbering()])
+        refuse(
+            [
+                *self._repeated(),
+                *self._routes(),
+                *self._deadlines(),
+                *self._rules(),
+                *self._numbering(),
+                *self._intake(),
+            ]
+        )
         return self
 
     @property
@@ -187,6 +200,7 @@ class Configuration(Checked):
         yield from _twice(("sla", "policies"), "name", self.sla.policies)
         yield from _twice(("sla", "ladders"), "name", self.sla.ladders)
         yield from _twice(("mail_rules",), "name", self.mail_rules)
+        yield from _twice(("partners",), "name", self.partners)
 
     def _routes(self) -> Iterator[Finding]:
         policies = {policy.name for policy in self.sla.policies}
@@ -221,6 +235,20 @@ class Configuration(Checked):
                 yield _unknown("incoming route", rule.then.route, routes, (*where, "route"))
             if rule.then.type is not None and rule.then.type not in types:
                 yield _unknown("document type", rule.then.type, types, (*where, "type"))
+
+    def _intake(self) -> Iterator[Finding]:
+        routes = {route.route for route in self.routes if route.direction is Direction.INCOMING}
+        types = {kind.id for kind in self.document_types}
+        for index, folder in enumerate(self.intake.folders):
+            where: Location = ("intake", "folders", index)
+            if folder.route is not None and folder.route not in routes:
+                yield _unknown("incoming route", folder.route, routes, (*where, "route"))
+            if folder.type is not None and folder.type not in types:
+                yield _unknown("document type", folder.type, types, (*where, "type"))
+        for index, partner in enumerate(self.partners):
+            for code, kind in (partner.edxml.types if partner.edxml else {}).items():
+                if kind not in types:
+                    yield _unknown("document type", kind, types, ("partners", index, "edxml", "types", code))
 
     def _numbering(self) -> Iterator[Finding]:
         wanted = self.agency.numbering == "type"

@@ -1,205 +1,261 @@
-"""One way in for every mail: bytes first, then one transaction, then the answer (design §6).
+"""One way in for every letter: bytes first, then one transaction, then the answer (design §6).
 
-``take_in`` stores what was received; ``receive`` makes a document of it, or tells that it is there already.
+``take_in`` stores what was received and reads it; ``receive`` makes a document of it, adds it to the one it belongs
+to, keeps it in quarantine, or tells that it is there already. Nothing that reached ``take_in`` is lost.
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from uuid import UUID
 
 from sqlalchemy import text, update
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
 from docflow.db.models import Intake
-from docflow.domain.errors import UnsupportedFile
-from docflow.domain.mail_rules import MailFacts, MailRule
-from docflow.domain.timing import Urgency
+from docflow.domain.edxml import EdxmlMessage
+from docflow.domain.errors import DocflowError, IntegrityFailure, TooLarge, Unavailable, UnsupportedFile
+from docflow.services import admission
 from docflow.services.asked import Asked
-from docflow.services.documents import NewDocument, create
-from docflow.services.files import new_file, record_blob
+from docflow.services.files import record_blob
+from docflow.services.letters import Admitted, Content, LooseFile, StoredPart, TakenIn, quarantined
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Inspector, MailParser, ObjectStore, ParsedMail, StoredObject
+from docflow.services.ports import (
+    EdxmlReader,
+    Inspector,
+    MailParser,
+    ObjectStore,
+    ParsedMail,
+    StoredObject,
+    VirusScanner,
+)
+
+Kind = Literal["mail", "edxml", "file"]
+MEDIA_TYPES = {"mail": "message/rfc822", "edxml": "application/xml"}
+_PIECE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPart:
-    name: str
-    media_type: str
-    stored: StoredObject
+class Envelope:
+    """How it came. ``channel`` is api, import, listener, mailbox, folder or webhook; ``source`` the mailbox, folder
+    or program; ``place`` where it lay there, so that the same letter in the same place is one arrival."""
 
-
-@dataclass(frozen=True, slots=True)
-class TakenIn:
-    """A mail whose bytes, raw and taken apart, lie verified in the store; nothing of it is in the database yet."""
-
-    raw: StoredObject
-    mail: ParsedMail | None
-    parts: tuple[StoredPart, ...]
-    reason: str
     channel: str
-    envelope: dict[str, Any]
+    source: str = ""
+    place: str = ""
+    mail_from: str | None = None
+    recipients: tuple[str, ...] = ()
+    peer: str = ""
+    name: str = ""
+    request_id: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value not in ("", (), None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What taking in needs of the outside world; without a ``scanner`` nothing is looked at for viruses."""
+
+    store: ObjectStore
+    parser: MailParser
+    inspector: Inspector
+    edxml: EdxmlReader | None = None
+    scanner: VirusScanner | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """``state`` is document, duplicate or quarantine."""
+    """``state`` is document, linked, duplicate or quarantine."""
 
     intake_id: UUID
     state: str
     document_id: UUID | None
     reason: str = ""
+    reason_code: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        document = str(self.document_id) if self.document_id else None
-        return {"id": str(self.intake_id), "state": self.state, "document_id": document, "reason": self.reason}
+        return {
+            "id": str(self.intake_id),
+            "state": self.state,
+            "document_id": str(self.document_id) if self.document_id else None,
+            "reason": self.reason,
+            "reason_code": self.reason_code,
+        }
 
 
 def take_in(
-    store: ObjectStore,
-    parser: MailParser,
-    inspector: Inspector,
-    source: BinaryIO,
-    *,
-    limit: int,
-    channel: str,
-    envelope: dict[str, Any] | None = None,
+    tools: Tools, source: BinaryIO, envelope: Envelope, *, kind: Kind = "mail", limit: int | None = None
 ) -> TakenIn:
-    """Store the raw mail, take it apart, store its parts. A mail that cannot be read is kept with the reason."""
-    raw = store.put(source, limit=limit, media_type="message/rfc822")
-    with store.fetch(raw.sha256) as path, tempfile.TemporaryDirectory() as folder:
-        try:
-            mail = parser.parse(path, Path(folder))
-        except UnsupportedFile as error:
-            return TakenIn(raw, None, (), error.message, channel, envelope or {})
-        parts = tuple(_stored(store, inspector, mail, Path(folder)))
-        return TakenIn(raw, mail, parts, "", channel, envelope or {})
+    """Store the raw letter, look at it, take it apart, store its parts. What cannot be read is kept with the reason.
+
+    Raises TooLarge past ``limit`` bytes; Unavailable, IntegrityFailure where it is not safely stored.
+    """
+    with tempfile.TemporaryDirectory(prefix="docflow-in-") as folder:
+        path, into = Path(folder) / "raw", Path(folder) / "parts"
+        into.mkdir()
+        _spool(source, path, limit)
+        return look_at(tools, path, into, _stored_raw(tools, path, kind), envelope.as_json(), kind)
 
 
-def _stored(store: ObjectStore, inspector: Inspector, mail: ParsedMail, folder: Path) -> Iterator[StoredPart]:
-    for part in mail.attachments:
-        if part.inline or part.size == 0:
-            continue
-        with part.path.open("rb") as data:
-            kind = inspector.sniff(data).media_type
-            yield StoredPart(part.name, kind, store.put(data, media_type=kind))
+def take_again(tools: Tools, raw: StoredObject, envelope: dict[str, Any], kind: Kind) -> TakenIn:
+    """What lies in the store already, read anew."""
+    with tools.store.fetch(raw.sha256) as path, tempfile.TemporaryDirectory(prefix="docflow-in-") as folder:
+        return look_at(tools, path, Path(folder), raw, envelope, kind)
+
+
+def look_at(tools: Tools, path: Path, into: Path, raw: StoredObject, envelope: dict[str, Any], kind: Kind) -> TakenIn:
+    scan = tools.scanner.scan(path) if tools.scanner else None
+    taken = TakenIn(kind, raw, envelope, scan)
+    if scan is not None and scan.state != "clean":
+        return taken
+    try:
+        content = _read(tools, path, into, envelope, kind)
+    except UnsupportedFile as error:
+        return taken.refused(str(error.details.get("reason", "unreadable")), error.message)
+    return taken.holding(content, tuple(_stored(tools, content, into)))
+
+
+def _spool(source: BinaryIO, path: Path, limit: int | None) -> None:
+    with path.open("wb") as target:
+        if limit is None:
+            shutil.copyfileobj(source, target, _PIECE)
+            return
+        while piece := source.read(_PIECE):
+            if target.tell() + len(piece) > limit:
+                raise TooLarge(f"The letter is larger than the {limit:,} bytes allowed. Send it in parts.", limit=limit)
+            target.write(piece)
+
+
+def _stored_raw(tools: Tools, path: Path, kind: Kind) -> StoredObject:
+    with path.open("rb") as data:
+        media_type = MEDIA_TYPES.get(kind) or tools.inspector.sniff(data).media_type
+        return tools.store.put(data, media_type=media_type, may_be_empty=True)
+
+
+def _read(tools: Tools, path: Path, into: Path, envelope: dict[str, Any], kind: Kind) -> Content:
+    if path.stat().st_size == 0:
+        raise UnsupportedFile("There is nothing in it. Ask the sender to send it again.", reason="empty")
+    if kind == "mail":
+        return tools.parser.parse(path, into)
+    if kind == "edxml" and tools.edxml is not None:
+        return tools.edxml.read(path, into)
+    with path.open("rb") as data:
+        return LooseFile(envelope.get("name", ""), tools.inspector.sniff(data).media_type)
+
+
+def _stored(tools: Tools, content: Content, into: Path) -> Iterator[StoredPart]:
+    match content:
+        case ParsedMail():
+            files = [(p.name, p.path) for p in content.attachments if not p.inline and p.size]
+        case EdxmlMessage():
+            files = [(p.name, into / p.file) for p in content.attachments if p.size]
+        case _:
+            files = []
+    for name, path in files:
+        with path.open("rb") as data:
+            media_type = tools.inspector.sniff(data).media_type
+            yield StoredPart(name, media_type, tools.store.put(data, media_type=media_type))
 
 
 def receive(session: Session, pictures: Pictures, taken: TakenIn, asked: Asked) -> Received:
-    """One transaction: the intake row, the document, its files, its history, its outbox."""
+    """One transaction: the ledger's row, the arrival, the document, its files, its history, its outbox."""
     record_blob(session, taken.raw, asked.now)
-    key = taken.mail.content_key if taken.mail else taken.raw.sha256
     intake_id = new_id()
-    earlier = _claim_key(session, intake_id, key, taken, asked)
-    if earlier is not None:
-        return earlier
-    if taken.mail is None:
-        return Received(intake_id, "quarantine", None, taken.reason)
-    document_id = _document(session, pictures, taken, taken.mail, asked)
-    session.execute(update(Intake).where(Intake.id == intake_id).values(document_id=document_id))
-    return Received(intake_id, "document", document_id)
+    row = session.execute(CLAIM, _ledger_row(intake_id, taken, asked)).one_or_none()
+    if row is None:
+        return _again(session, taken, asked)
+    _arrived(session, intake_id, taken, asked)
+    admitted = admit(session, pictures, intake_id, taken, asked)
+    return Received(intake_id, admitted.state, admitted.document_id, admitted.reason, admitted.reason_code)
 
 
-INSERT = text(
+def admit(session: Session, pictures: Pictures, intake_id: UUID, taken: TakenIn, asked: Asked) -> Admitted:
+    """Decide what becomes of a letter that is in the ledger, and write it there. What no rule foresaw is quarantine,
+    so that no letter stands in the way of the next."""
+    try:
+        with session.begin_nested():
+            admitted = admission.admit(session, pictures, intake_id, taken, asked)
+    except (Unavailable, IntegrityFailure):
+        raise
+    except DocflowError as error:
+        admitted = quarantined("refused", f"It could not be entered: {error.message}")
+    except DataError:
+        admitted = quarantined("refused", "Something in it does not fit into the database. Look at it and release it.")
+    settle(session, intake_id, admitted)
+    return admitted
+
+
+def settle(session: Session, intake_id: UUID, admitted: Admitted) -> None:
+    values = {
+        "state": admitted.state,
+        "document_id": admitted.document_id,
+        "reason_code": admitted.reason_code,
+        "reason": admitted.reason,
+        "rule": admitted.rule,
+    }
+    session.execute(update(Intake).where(Intake.id == intake_id).values(**values))
+
+
+CLAIM = text(
     """
-INSERT INTO intake (id, content_key, channel, state, reason, raw_sha256, message_id, sender, subject, envelope,
-                    defects, repeats, received_at, received_by)
-VALUES (:id, :key, :channel, :state, :reason, :raw, :message_id, :sender, :subject, CAST(:envelope AS jsonb),
-        CAST(:defects AS jsonb), 0, :now, :by)
-ON CONFLICT (content_key) DO UPDATE SET repeats = intake.repeats + 1
-RETURNING id, document_id, state, reason
+INSERT INTO intake (id, content_key, kind, channel, state, reason_code, reason, raw_sha256, message_id, sender, subject,
+                    envelope, defects, scan, repeats, received_at, received_by, decision)
+VALUES (:id, :key, :kind, :channel, 'quarantine', '', '', :raw, :message_id, :sender, :subject,
+        CAST(:envelope AS jsonb), CAST(:defects AS jsonb), :scan, 0, :now, :by, '')
+ON CONFLICT (content_key) DO NOTHING RETURNING id
+"""
+)
+KNOWN = text(
+    "SELECT id, state, document_id, reason, reason_code FROM intake WHERE content_key = :key FOR NO KEY UPDATE"
+)
+ARRIVED = text(
+    """
+INSERT INTO arrival (id, intake_id, raw_sha256, channel, source, place, moved_to, envelope, received_at)
+VALUES (:id, :intake, :raw, :channel, :source, :place, '', CAST(:envelope AS jsonb), :now)
+ON CONFLICT (channel, source, place) WHERE place <> '' DO NOTHING RETURNING id
 """
 )
 
 
-def _claim_key(session: Session, intake_id: UUID, key: str, taken: TakenIn, asked: Asked) -> Received | None:
-    mail = taken.mail
-    row = session.execute(
-        INSERT,
-        {
-            "id": intake_id,
-            "key": key,
-            "channel": taken.channel,
-            "state": "document" if mail else "quarantine",
-            "reason": taken.reason,
-            "raw": taken.raw.sha256,
-            "message_id": (mail.message_id or "")[:998] or None if mail else None,
-            "sender": mail.sender[:320] if mail else "",
-            "subject": mail.subject if mail else "",
-            "envelope": json.dumps(taken.envelope),
-            "defects": json.dumps(list(mail.defects) if mail else []),
-            "now": asked.now,
-            "by": asked.user_id,
-        },
-    ).one()
-    if row.id == intake_id:
-        return None
-    return Received(row.id, "duplicate", row.document_id, row.reason or "The same mail was received before.")
+def _ledger_row(intake_id: UUID, taken: TakenIn, asked: Asked) -> dict[str, Any]:
+    return {
+        "id": intake_id,
+        "key": taken.content_key,
+        "kind": taken.kind,
+        "channel": taken.envelope["channel"],
+        "raw": taken.raw.sha256,
+        "envelope": json.dumps(taken.envelope),
+        "scan": taken.scan.state if taken.scan else "",
+        "now": asked.now,
+        "by": asked.user_id,
+    } | admission.told_of(taken)
 
 
-def _document(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail, asked: Asked) -> UUID:
-    _, configuration = pictures.newest(session)
-    rule = configuration.rule_for(
-        MailFacts(mail.sender, mail.recipients, mail.subject, tuple(p.media_type for p in taken.parts))
-    )
-    for part in taken.parts:
-        record_blob(session, part.stored, asked.now)
-    files = _files(taken)
-    moved = create(
-        session,
-        pictures,
-        _metadata(mail, rule),
-        files,
-        replace(asked, user_id=None, key=None),
-        trusted=bool(rule and rule.then.trusted),
-        electronic=True,
-        rule=_named(rule) if rule else None,
-    )
-    return UUID(moved.answer["id"])
+def _again(session: Session, taken: TakenIn, asked: Asked) -> Received:
+    """Known already: one more arrival, unless it lay in the same place."""
+    known = session.execute(KNOWN, {"key": taken.content_key}).one()
+    if _arrived(session, known.id, taken, asked):
+        session.execute(update(Intake).where(Intake.id == known.id).values(repeats=Intake.repeats + 1))
+    reason = known.reason or "The same letter was received before."
+    return Received(known.id, "duplicate", known.document_id, reason, known.reason_code)
 
 
-def _metadata(mail: ParsedMail, rule: MailRule | None) -> NewDocument:
-    then = rule.then if rule else None
-    return NewDocument(
-        direction="incoming",
-        route=then.route if then else None,
-        subject=(mail.subject or "(không có trích yếu)")[:500],
-        document_type=(then.type if then else None) or "cong_van",
-        urgency=(then.urgency if then else None) or Urgency.ORDINARY,
-        issuer=(mail.sender_name or mail.sender)[:200],
-        issuer_address=mail.sender[:320],
-        owner_unit=then.unit if then else None,
-        description=mail.text.strip()[:500],
-    )
-
-
-def _files(taken: TakenIn) -> tuple[Any, ...]:
-    """The first PDF is the main file, else the first attachment, else the mail itself."""
-    parts = sorted(taken.parts, key=lambda p: p.media_type != "application/pdf")
-    raw = StoredPart("thu.eml", "message/rfc822", taken.raw)
-    ordered = [*parts, raw]
-    return tuple(
-        new_file(
-            p.stored,
-            kind="attachment" if index else "main",
-            name=p.name,
-            media_type=p.media_type,
-            origin="intake",
-        )
-        for index, p in enumerate(ordered)
-    )
-
-
-def _named(rule: MailRule) -> dict[str, Any]:
-    """Whom the rule names, as the assign stage takes it."""
-    handlers: list[dict[str, Any]] = []
-    deadline = str(rule.then.deadline) if rule.then.deadline else None
-    if rule.then.main:
-        main = {"role": "main", **rule.then.main.model_dump(exclude_none=True)}
-        handlers.append(main | ({"deadline": deadline} if deadline else {}))
-    handlers += [{"role": "co", **a.model_dump(exclude_none=True)} for a in rule.then.co]
-    return {"name": rule.name, "handlers": handlers}
+def _arrived(session: Session, intake_id: UUID, taken: TakenIn, asked: Asked) -> bool:
+    row = {
+        "id": new_id(),
+        "intake": intake_id,
+        "raw": taken.raw.sha256,
+        "channel": taken.envelope["channel"],
+        "source": taken.envelope.get("source", ""),
+        "place": taken.envelope.get("place", ""),
+        "envelope": json.dumps(taken.envelope),
+        "now": asked.now,
+    }
+    return session.execute(ARRIVED, row).one_or_none() is not None

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
+
+from docflow.domain.edxml import EdxmlMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,13 @@ class StoredObject:
 class ObjectStore(Protocol):
     """Content-addressed storage: the key follows from the SHA-256, so a put is idempotent."""
 
-    def put(self, source: BinaryIO, *, limit: int | None = None, media_type: str = ...) -> StoredObject:
+    def put(
+        self, source: BinaryIO, *, limit: int | None = None, media_type: str = ..., may_be_empty: bool = False
+    ) -> StoredObject:
         """Store ``source`` from its current position, in pieces, and verify what was stored.
 
-        Raises TooLarge past ``limit`` bytes, Unavailable when the store does not answer.
+        Raises Invalid for an empty one that may not be, TooLarge past ``limit`` bytes, Unavailable when the store
+        does not answer.
         """
 
     def open(self, sha256: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -76,7 +81,11 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """One mail to one recipient; ``attachments`` are (file name, media type, path)."""
+    """One mail to one recipient; ``attachments`` are (file name, media type, path).
+
+    ``return_path`` is where bounces go and ``reply_to`` where answers do, where not to ``sender``; ``None`` in
+    ``return_path`` means ``sender``, an empty one that nothing is to come back (``<>``).
+    """
 
     message_id: str
     sender: str
@@ -85,6 +94,8 @@ class OutgoingMail:
     body: str
     attachments: tuple[tuple[str, str, Path], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    return_path: str | None = None
+    reply_to: str | None = None
 
 
 class Mailer(Protocol):
@@ -112,9 +123,45 @@ class MailAttachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Hazard:
+    """Why a mail that could be read must not become a document by itself. ``code``: encrypted, archive_bomb."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRecipient:
+    """One recipient of a delivery report (RFC 3464): ``action`` is failed, delayed, delivered, relayed or expanded;
+    ``status`` an enhanced code such as 5.1.1."""
+
+    address: str
+    action: str
+    status: str = ""
+    diagnostic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MailReport:
+    """What a mail system tells of a mail we sent: a delivery report or a read receipt (RFC 8098).
+
+    ``original_id`` is the Message-ID of ours that it is about, with its angle brackets.
+    """
+
+    kind: Literal["delivery", "receipt"]
+    original_id: str | None
+    recipients: tuple[ReportedRecipient, ...] = ()
+    disposition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedMail:
     """An e-mail taken apart; text is NFC. ``content_key`` is 64 hex digits and follows
-    From, Subject, Date, Message-ID and the decoded leaves, not boundaries."""
+    From, Subject, Date, Message-ID and the decoded leaves, not boundaries.
+
+    ``authentication`` are the Authentication-Results as they stand, the topmost first; whose they are has to be
+    looked at. ``return_path`` is empty for ``<>`` and None where there is none.
+    """
 
     content_key: str
     message_id: str | None
@@ -128,6 +175,11 @@ class ParsedMail:
     automatic: bool
     attachments: tuple[MailAttachment, ...]
     defects: tuple[str, ...]
+    reply_to: tuple[str, ...] = ()
+    return_path: str | None = None
+    authentication: tuple[str, ...] = ()
+    hazard: Hazard | None = None
+    report: MailReport | None = None
 
 
 class MailParser(Protocol):
@@ -135,6 +187,26 @@ class MailParser(Protocol):
         """Take the raw message apart in a limited process; attachments are written below ``into``.
 
         Raises UnsupportedFile when it cannot be read within its limits."""
+
+
+class EdxmlReader(Protocol):
+    def read(self, raw: Path, into: Path) -> EdxmlMessage:
+        """Read a message without entities or network; its files are decoded below ``into``.
+
+        Raises UnsupportedFile with ``details['reason']`` where any part of it cannot be read: none of it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """``found`` names the virus, or says why the scan did not come to its end."""
+
+    state: Literal["clean", "infected", "failed"]
+    found: str = ""
+
+
+class VirusScanner(Protocol):
+    def scan(self, path: Path) -> Scan:
+        """Raises Unavailable where the scanner does not answer at all; a scan that breaks off is ``failed``."""
 
 
 @dataclass(frozen=True, slots=True)

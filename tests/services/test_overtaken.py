@@ -5,7 +5,7 @@ from uuid import UUID
 from docflow.domain.lifecycle import State
 from docflow.services import stages
 from docflow.services.advance import take_step
-from docflow.services.intake import receive, take_in
+from docflow.services.intake import Envelope, receive, take_in
 from tests.conftest import District
 from tests.services.test_cli import mail
 
@@ -13,7 +13,7 @@ from tests.services.test_cli import mail
 def test_an_advance_that_is_overtaken_gives_its_number_back(district: District) -> None:
     container = district.container
     raw = BytesIO(mail("Giấy phép", "q"))
-    taken = take_in(container.store, container.parser, container.inspector, raw, limit=10**6, channel="api")
+    taken = take_in(container.intake_tools, raw, Envelope("api"))
     with container.sessions.begin() as session:
         document = receive(session, container.pictures, taken, district.asked(None)).document_id
     assert document is not None

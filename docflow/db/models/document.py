@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from docflow.db.base import Base, Id, one_of
@@ -15,7 +16,7 @@ from docflow.domain.routes import Direction
 class Document(Base):
     """Changed by ``docflow.services.transition`` only. ``seq`` and ``chain_hash`` are the head of its history;
     ``version`` is the ETag and rises when what people see of it changes. ``stage_since`` is null on hold and at the
-    end."""
+    end. ``exchange`` names the edXML message it came with: partner, organ_id, document_id."""
 
     __tablename__ = "document"
     __table_args__ = (
@@ -69,6 +70,7 @@ class Document(Base):
     duplicate_of: Mapped[UUID | None]
     recipients: Mapped[list[Any]] = mapped_column(default=list)
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    exchange: Mapped[dict[str, Any] | None]
     search: Mapped[str] = mapped_column(default="")
 
     book: Mapped[str | None] = mapped_column(String(80))
@@ -81,6 +83,35 @@ class Document(Base):
     answer_file_id: Mapped[UUID | None]
     pinned_file_id: Mapped[UUID | None]
     signed_file_id: Mapped[UUID | None]
+
+
+class Relation(Base):
+    """``document_id`` answers, replaces, updates, revokes or sends again ``other_id``, or has to do with it."""
+
+    __tablename__ = "document_relation"
+    __table_args__ = (
+        CheckConstraint("kind IN ('answers', 'replaces', 'updates', 'revokes', 'repeats', 'relates')", name="kind"),
+        Index(None, "other_id"),
+    )
+
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"), primary_key=True)
+    other_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    at: Mapped[datetime]
+    by: Mapped[UUID | None]
+
+
+class DocumentText(Base):
+    """What full-text search looks in: the record and the text of its files. ``words`` without accents, ``exact`` with
+    them, both in lower case; document numbers are one token."""
+
+    __tablename__ = "document_text"
+    __table_args__ = (Index(None, "words", postgresql_using="gin"),)
+
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"), primary_key=True)
+    words: Mapped[Any] = mapped_column(TSVECTOR)
+    exact: Mapped[Any] = mapped_column(TSVECTOR)
+    made_at: Mapped[datetime]
 
 
 class Reader(Base):

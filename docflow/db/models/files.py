@@ -53,14 +53,15 @@ class DocumentFile(Base):
 
 
 class Rendition(Base):
-    """Text, preview or thumbnail made from a blob; one job a blob makes all of them.
+    """Text, preview or thumbnail made from a blob; one job a blob makes all of them. ``ocr`` is text read from the
+    pictures of pages, by a job of its own.
 
     A row without ``sha256`` in state ``failed`` says why there is none.
     """
 
     __tablename__ = "rendition"
     __table_args__ = (
-        CheckConstraint("kind IN ('text', 'preview', 'thumbnail')", name="kind"),
+        CheckConstraint("kind IN ('text', 'preview', 'thumbnail', 'ocr')", name="kind"),
         CheckConstraint("state IN ('ready', 'failed', 'none')", name="state"),
         UniqueConstraint("source_sha256", "kind"),
     )

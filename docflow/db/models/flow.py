@@ -1,10 +1,10 @@
-"""What drives documents on and carries them in and out: outbox, mirror runs, deliveries, intake, idempotency."""
+"""What drives documents on and carries them out: outbox, mirror runs, deliveries, idempotency."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from docflow.db.base import Base, Id, one_of
@@ -14,12 +14,13 @@ from docflow.domain.lifecycle import DeliveryState
 class Outbox(Base):
     """Work that a committed move has left to do; claimed with a lease, removed when done.
 
-    Topics: ``advance`` (drive the stage), ``mirror`` (show it in Prefect), ``render`` (make renditions).
+    Topics: ``advance`` (drive the stage), ``mirror`` (show it in Prefect), ``render`` (make renditions), ``exchange``
+    (tell the sender of an edXML document how far it is), ``recognise`` (read scanned pages), ``index`` (full text).
     """
 
     __tablename__ = "outbox"
     __table_args__ = (
-        CheckConstraint("topic IN ('advance', 'mirror', 'render')", name="topic"),
+        CheckConstraint("topic IN ('advance', 'mirror', 'render', 'exchange', 'recognise', 'index')", name="topic"),
         Index("ix_outbox_due", "topic", "available_at", "id", postgresql_where=text("dead_at IS NULL")),
         Index(None, "document_id"),
     )
@@ -50,15 +51,17 @@ class FlowRun(Base):
 
 class Delivery(Base):
     """One recipient of one document. ``queued`` rows are the delivery queue: claimed with a lease by moving
-    ``next_attempt_at`` on; ``dead_at`` marks those a clerk has to look at."""
+    ``next_attempt_at`` on. ``status_code`` is the last edXML status its recipient sent."""
 
     __tablename__ = "delivery"
     __table_args__ = (
         one_of("state", DeliveryState),
-        CheckConstraint("kind IN ('document', 'return', 'recall')", name="kind"),
-        CheckConstraint("channel IN ('email', 'paper')", name="channel"),
+        CheckConstraint("kind IN ('document', 'return', 'recall', 'acknowledge')", name="kind"),
+        CheckConstraint("channel IN ('email', 'paper', 'edxml')", name="channel"),
         Index(None, "document_id"),
         Index("ix_delivery_due", "next_attempt_at", postgresql_where=text("state = 'queued'")),
+        Index(None, "message_id"),
+        Index("ix_delivery_acknowledged", "address", "created_at", postgresql_where=text("kind = 'acknowledge'")),
     )
 
     id: Mapped[Id]
@@ -75,35 +78,9 @@ class Delivery(Base):
     claimed_by: Mapped[str | None] = mapped_column(String(80))
     last_error: Mapped[str] = mapped_column(default="")
     answer: Mapped[str] = mapped_column(default="")
+    status_code: Mapped[str] = mapped_column(String(2), default="")
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
-
-
-class Intake(Base):
-    """The ledger of what came in. ``content_key`` is unique: the same mail twice is one row."""
-
-    __tablename__ = "intake"
-    __table_args__ = (
-        CheckConstraint("state IN ('document', 'quarantine')", name="state"),
-        UniqueConstraint("content_key"),
-        Index(None, "message_id"),
-    )
-
-    id: Mapped[Id]
-    content_key: Mapped[str] = mapped_column(String(64))
-    channel: Mapped[str] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(12))
-    reason: Mapped[str] = mapped_column(default="")
-    raw_sha256: Mapped[str] = mapped_column(ForeignKey("blob.sha256"))
-    message_id: Mapped[str | None] = mapped_column(String(998))
-    sender: Mapped[str] = mapped_column(String(320), default="")
-    subject: Mapped[str] = mapped_column(default="")
-    envelope: Mapped[dict[str, Any]]
-    defects: Mapped[list[Any]] = mapped_column(default=list)
-    repeats: Mapped[int] = mapped_column(default=0)
-    document_id: Mapped[UUID | None] = mapped_column(ForeignKey("document.id"))
-    received_at: Mapped[datetime]
-    received_by: Mapped[UUID | None]
 
 
 class Idempotency(Base):

@@ -1,0 +1,102 @@
+"""Messages of QCVN 102:2016 (edXML) as the rest of docflow sees them; the wire form lives in the adapters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+
+
+class Business(IntEnum):
+    """``BussinessDocType``, in the wire's spelling."""
+
+    NEW = 0
+    REVOKE = 1
+    UPDATE = 2
+    REPLACE = 3
+
+
+class Status(StrEnum):
+    """What a receiver tells of a document, and a sender asks (QCVN 102:2016 and its 2022 amendment)."""
+
+    ARRIVED = "01"
+    REFUSED = "02"
+    REGISTERED = "03"
+    ASSIGNED = "04"
+    HANDLED = "05"
+    COMPLETED = "06"
+    TAKE_BACK = "13"
+    AGREED = "15"
+    DISAGREED = "16"
+
+
+@dataclass(frozen=True, slots=True)
+class Organ:
+    organ_id: str
+    name: str = ""
+    email: str = ""
+    in_charge: str = ""
+    address: str = ""
+    telephone: str = ""
+    fax: str = ""
+    website: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The document that a message answers, revokes, updates or replaces."""
+
+    organ_id: str
+    document_id: str = ""
+    code: str = ""
+    promulgated: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A decoded file of a message; ``file`` is its name below the folder it was read into."""
+
+    name: str
+    media_type: str
+    file: str
+    size: int
+    sha256: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EdxmlMessage:
+    """One message. ``status`` is set on status messages, which have no ``business`` and no files.
+
+    ``odd`` lists what was read with reservations (an impossible date, a number that is none); ``unknown`` keeps
+    elements nobody expected, by their path.
+    """
+
+    sender: Organ
+    recipients: tuple[Organ, ...]
+    document_id: str
+    business: Business | None = None
+    status: Status | None = None
+    status_text: str = ""
+    number: str = ""
+    notation: str = ""
+    place: str = ""
+    promulgated: date | None = None
+    type_code: str = ""
+    type_name: str = ""
+    subject: str = ""
+    content: str = ""
+    signer: str = ""
+    signer_position: str = ""
+    signer_competence: str = ""
+    due: date | None = None
+    priority: str = ""
+    pages: int | None = None
+    copies: int | None = None
+    answers: tuple[Reference, ...] = ()
+    reason: str = ""
+    staff: str = ""
+    at: datetime | None = None
+    to_places: tuple[str, ...] = ()
+    attachments: tuple[Attached, ...] = ()
+    odd: tuple[str, ...] = ()
+    unknown: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,56 @@
+"""The agencies we exchange documents with: how they are known, and how they write (``config/partners.yaml``)."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from docflow.domain.checked import Checked, Code, Email, Flag, Name, Short, refuse_one
+from docflow.domain.timing import Urgency
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        refuse_one(f"'{text}' is not a web address", "write https://host/path")
+    return text
+
+
+class EdxmlExchange(Checked):
+    """Where a partner takes edXML, and what its codes mean. ``secret`` names the shared secret
+    (``DOCFLOW_SECRETS__…``), ``sign_as`` is the name under which it knows ours."""
+
+    url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)] | None = None
+    secret: Name | None = None
+    sign_as: Name | None = None
+    priorities: dict[str, Urgency] = Field(default_factory=dict)
+    types: dict[str, Name] = Field(default_factory=dict)
+    statuses: Flag = True
+
+
+class Partner(Checked):
+    """``organ_ids`` are its edXML codes (QCVN 102); a domain covers its subdomains."""
+
+    name: Name
+    title: Short
+    organ_ids: tuple[Code, ...] = ()
+    domains: tuple[Short, ...] = ()
+    addresses: tuple[Email, ...] = ()
+    trusted: Flag = False
+    edxml: EdxmlExchange | None = None
+
+    def has_address(self, address: str) -> bool:
+        folded = address.casefold()
+        domain = "." + folded.rpartition("@")[2]
+        return folded in (a.casefold() for a in self.addresses) or any(
+            domain.endswith("." + known.casefold().lstrip("@.")) for known in self.domains
+        )
+
+
+def by_address(partners: Iterable[Partner], address: str) -> Partner | None:
+    return next((p for p in partners if address and p.has_address(address)), None)
+
+
+def by_organ(partners: Iterable[Partner], organ_id: str) -> Partner | None:
+    """Codes are compared without regard to letter case."""
+    wanted = organ_id.casefold()
+    return next((p for p in partners if wanted in (o.casefold() for o in p.organ_ids)), None)

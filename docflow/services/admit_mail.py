@@ -1,0 +1,81 @@
+"""A mail that could be read becomes a document, as the first rule that fits says."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from docflow.domain.consequences import NewFile
+from docflow.domain.mail_rules import MailFacts, MailRule
+from docflow.domain.timing import Urgency
+from docflow.services.asked import Asked
+from docflow.services.documents import NewDocument, create
+from docflow.services.files import new_file, record_blob
+from docflow.services.letters import Admitted, StoredPart, TakenIn
+from docflow.services.pictures import Pictures
+from docflow.services.ports import ParsedMail
+
+NO_SUBJECT = "(không có trích yếu)"
+
+
+def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail, asked: Asked) -> Admitted:
+    _, configuration = pictures.newest(session)
+    rule = configuration.rule_for(
+        MailFacts(mail.sender, mail.recipients, mail.subject, tuple(p.media_type for p in taken.parts))
+    )
+    for part in taken.parts:
+        record_blob(session, part.stored, asked.now)
+    moved = create(
+        session,
+        pictures,
+        _metadata(mail, rule),
+        _files(taken),
+        replace(asked, user_id=None, key=None),
+        trusted=bool(rule and rule.then.trusted),
+        electronic=True,
+        rule=_named(rule) if rule else None,
+    )
+    return Admitted("document", UUID(moved.answer["id"]), rule=rule.name if rule else None)
+
+
+def _metadata(mail: ParsedMail, rule: MailRule | None) -> NewDocument:
+    then = rule.then if rule else None
+    return NewDocument(
+        direction="incoming",
+        route=then.route if then else None,
+        subject=(mail.subject or NO_SUBJECT)[:500],
+        document_type=(then.type if then else None) or "cong_van",
+        urgency=(then.urgency if then else None) or Urgency.ORDINARY,
+        issuer=(mail.sender_name or mail.sender)[:200],
+        issuer_address=mail.sender[:320],
+        owner_unit=then.unit if then else None,
+        description=mail.text.strip()[:500],
+    )
+
+
+def _files(taken: TakenIn) -> tuple[NewFile, ...]:
+    """The first PDF is the main file, else the first attachment, else the mail itself."""
+    parts = sorted(taken.parts, key=lambda p: p.media_type != "application/pdf")
+    return intake_files([*parts, StoredPart("thu.eml", "message/rfc822", taken.raw)])
+
+
+def intake_files(parts: list[StoredPart]) -> tuple[NewFile, ...]:
+    """The first is the main file."""
+    return tuple(
+        new_file(
+            p.stored, kind="attachment" if index else "main", name=p.name, media_type=p.media_type, origin="intake"
+        )
+        for index, p in enumerate(parts)
+    )
+
+
+def _named(rule: MailRule) -> dict[str, Any]:
+    """Whom the rule names, as the assign stage takes it."""
+    handlers: list[dict[str, Any]] = []
+    deadline = str(rule.then.deadline) if rule.then.deadline else None
+    if rule.then.main:
+        main = {"role": "main", **rule.then.main.model_dump(exclude_none=True)}
+        handlers.append(main | ({"deadline": deadline} if deadline else {}))
+    handlers += [{"role": "co", **a.model_dump(exclude_none=True)} for a in rule.then.co]
+    return {"name": rule.name, "handlers": handlers}

@@ -1,0 +1,75 @@
+"""A letter on its way in: its bytes, what was read of them, and what became of it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from docflow.domain.edxml import EdxmlMessage
+from docflow.services.ports import ParsedMail, Scan, StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class LooseFile:
+    """A file that is no message, such as a scanned paper."""
+
+    name: str
+    media_type: str
+
+
+Content = ParsedMail | EdxmlMessage | LooseFile
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    name: str
+    media_type: str
+    stored: StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``code`` is a stable word."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """A letter whose bytes, raw and taken apart, lie verified in the store. ``released`` says that a clerk vouches
+    for it; ``parts`` are its files without inline images."""
+
+    kind: str
+    raw: StoredObject
+    envelope: dict[str, Any]
+    scan: Scan | None = None
+    content: Content | None = None
+    parts: tuple[StoredPart, ...] = ()
+    refusal: Refusal | None = None
+    released: bool = False
+
+    @property
+    def content_key(self) -> str:
+        """What makes two letters the same letter; of what cannot be read, only the same bytes are the same."""
+        return self.content.content_key if isinstance(self.content, ParsedMail) else self.raw.sha256
+
+    def refused(self, code: str, message: str) -> "TakenIn":
+        return replace(self, refusal=Refusal(code, message))
+
+    def holding(self, content: Content, parts: tuple[StoredPart, ...]) -> "TakenIn":
+        return replace(self, content=content, parts=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """``state`` is document, linked or quarantine."""
+
+    state: str
+    document_id: UUID | None = None
+    reason_code: str = ""
+    reason: str = ""
+    rule: str | None = None
+
+
+def quarantined(code: str, reason: str) -> Admitted:
+    return Admitted("quarantine", reason_code=code, reason=reason)
