@@ -10,6 +10,9 @@ COPY . .
 RUN $SYNC
 
 FROM docker.io/library/python:3.13.9-slim-bookworm
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends tesseract-ocr tesseract-ocr-vie \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/docflow --create-home docflow
 COPY --from=build /app /app
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
