@@ -83,12 +83,15 @@ def api(
 
 
 @app.command()
-def worker() -> None:
-    """Drive documents on: router, deliveries, renditions, deadlines, Prefect's mirror; until SIGTERM."""
-    from docflow.cli.worker import run_worker
+def worker(
+    parts: Annotated[str, typer.Option(metavar="NAME,NAME", help="Only these parts of it, as router,deliver.")] = "",
+) -> None:
+    """Drive documents on and take letters in: router, deliveries, mailboxes, deadlines and all else; until SIGTERM."""
+    from docflow.cli.worker import PARTS, run_worker
     from docflow.settings import Settings
 
-    run_worker(Settings())
+    chosen = tuple(dict.fromkeys(part.strip() for part in parts.split(",") if part.strip()))
+    run_worker(Settings(), chosen or PARTS)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The worker: router, mirror, deliveries, renditions, escalation, notifications and sweep in one process."""
+"""The worker: everything that goes on by itself, in one process or shared out among several."""
 
 import asyncio
 import logging
@@ -7,13 +7,30 @@ import signal
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from importlib import import_module
 from typing import Any
 
 from docflow.bootstrap import Container, build
+from docflow.domain.errors import Invalid
 from docflow.settings import Settings
 
 _log = logging.getLogger(__name__)
-PARTS = ("router", "mirror", "deliver", "render", "escalate", "notify", "mail", "webhooks", "sweep")
+FLOWS = {
+    "router": "workflows.router:router",
+    "deliver": "workflows.deliver:deliver",
+    "render": "workflows.render:render",
+    "escalate": "workflows.escalate:escalate",
+    "notify": "workflows.notify:notify",
+    "mail": "workflows.notify:mail_notices",
+    "webhooks": "workflows.notify:call_webhooks",
+}
+"""Long-lived flows, kept running shift after shift."""
+LOOPS = {
+    "mirror": "workflows.mirror:keep_mirror",
+    "sweep": "workflows.sweep:keep_sweeping",
+}
+"""What runs beside them without a flow of its own; called with the engine, until it stops."""
+PARTS = (*FLOWS, *LOOPS)
 _PATIENCE = 15.0  # seconds for what is in hand when the worker is told to stop
 _GLANCE = 0.2  # seconds between looks at whether it was told to stop
 _LAST_WORDS = 3.0  # seconds for what Prefect has not been told yet
@@ -22,8 +39,12 @@ _LAST_WORDS = 3.0  # seconds for what Prefect has not been told yet
 def run_worker(settings: Settings | None = None, parts: tuple[str, ...] = PARTS) -> None:
     """Until SIGTERM or SIGINT. What is in hand is finished; what cannot be comes back when its lease is over.
 
-    ``parts`` leaves out what runs elsewhere, such as slow flows on a work pool. Needs the main thread.
+    ``parts`` leaves out what runs elsewhere, such as slow flows on a work pool. Needs the main thread. Raises Invalid
+    for a part there is not.
     """
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise Invalid(f"A worker has no part '{min(unknown)}'. Name some of: {', '.join(PARTS)}.")
     container = build(settings, name="docflow-worker")
     _quieten_prefect(container.settings)
     try:
@@ -96,19 +117,14 @@ async def _finished(running: list[asyncio.Task[None]]) -> None:
 
 
 def _loops(engine: Any, parts: tuple[str, ...]) -> list[Coroutine[Any, Any, None]]:
-    from workflows.deliver import deliver
-    from workflows.escalate import escalate
-    from workflows.mirror import keep_mirror
-    from workflows.notify import call_webhooks, mail_notices, notify
-    from workflows.render import render
-    from workflows.router import router
-    from workflows.sweep import keep_sweeping
+    flows = [engine.keep(_found(FLOWS[part]), stay=True) for part in parts if part in FLOWS]
+    return flows + [_found(LOOPS[part])(engine) for part in parts if part in LOOPS]
 
-    flows = {"router": router, "deliver": deliver, "render": render, "escalate": escalate}
-    flows |= {"notify": notify, "mail": mail_notices, "webhooks": call_webhooks}
-    loops = [engine.keep(flow, stay=True) for name, flow in flows.items() if name in parts]
-    plain = {"mirror": keep_mirror, "sweep": keep_sweeping}
-    return loops + [keep(engine) for name, keep in plain.items() if name in parts]
+
+def _found(place: str) -> Any:
+    """A part's module is imported by the worker that does it, and no other."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _drained() -> bool:
