@@ -99,7 +99,12 @@ class Container:
 
     @cached_property
     def intake_tools(self) -> Tools:
-        return Tools(self.store, self.parser, self.inspector)
+        return Tools(self.store, self.parser, self.inspector, address_key=self.address_key)
+
+    @property
+    def address_key(self) -> bytes:
+        """What the addresses for answers and bounces are signed with."""
+        return (self.settings.secret_key.get_secret_value() or self.settings.database_url).encode()
 
     @property
     def keys(self) -> KeyRing:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
 from docflow.db.models import Intake
+from docflow.domain.address_tokens import delivery_in, delivery_of
 from docflow.domain.edxml import EdxmlMessage
 from docflow.domain.errors import DocflowError, IntegrityFailure, TooLarge, Unavailable, UnsupportedFile
 from docflow.services import admission
@@ -56,18 +57,21 @@ class Envelope:
     request_id: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value not in ("", (), None)}
+        told = {name: value for name, value in asdict(self).items() if value not in ("", (), None)}
+        return told if self.mail_from is None else told | {"mail_from": self.mail_from}
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What taking in needs of the outside world; without a ``scanner`` nothing is looked at for viruses."""
+    """What taking in needs of the outside world; without a ``scanner`` nothing is looked at for viruses.
+    ``address_key`` is the secret of the addresses we give to answers and bounces (``domain.address_tokens``)."""
 
     store: ObjectStore
     parser: MailParser
     inspector: Inspector
     edxml: EdxmlReader | None = None
     scanner: VirusScanner | None = None
+    address_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,15 @@ def look_at(tools: Tools, path: Path, into: Path, raw: StoredObject, envelope: d
         content = _read(tools, path, into, envelope, kind)
     except UnsupportedFile as error:
         return taken.refused(str(error.details.get("reason", "unreadable")), error.message)
-    return taken.holding(content, tuple(_stored(tools, content, into)))
+    return taken.holding(content, tuple(_stored(tools, content, into)), _named_delivery(content, envelope, tools))
+
+
+def _named_delivery(content: Content, envelope: dict[str, Any], tools: Tools) -> UUID | None:
+    """The delivery of ours that the letter names by a token, in an address or in its subject."""
+    if not isinstance(content, ParsedMail):
+        return None
+    addresses = (*envelope.get("recipients", ()), *content.recipients)
+    return delivery_of(addresses, tools.address_key) or delivery_in(content.subject, tools.address_key)
 
 
 def _spool(source: BinaryIO, path: Path, limit: int | None) -> None:

@@ -37,7 +37,8 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class TakenIn:
     """A letter whose bytes, raw and taken apart, lie verified in the store. ``released`` says that a clerk vouches
-    for it; ``parts`` are its files without inline images."""
+    for it; ``parts`` are its files without inline images; ``delivery_id`` is the delivery of ours that it names by a
+    genuine token."""
 
     kind: str
     raw: StoredObject
@@ -47,6 +48,7 @@ class TakenIn:
     parts: tuple[StoredPart, ...] = ()
     refusal: Refusal | None = None
     released: bool = False
+    delivery_id: UUID | None = None
 
     @property
     def content_key(self) -> str:
@@ -56,8 +58,8 @@ class TakenIn:
     def refused(self, code: str, message: str) -> "TakenIn":
         return replace(self, refusal=Refusal(code, message))
 
-    def holding(self, content: Content, parts: tuple[StoredPart, ...]) -> "TakenIn":
-        return replace(self, content=content, parts=parts)
+    def holding(self, content: Content, parts: tuple[StoredPart, ...], delivery_id: UUID | None = None) -> "TakenIn":
+        return replace(self, content=content, parts=parts, delivery_id=delivery_id)
 
 
 @dataclass(frozen=True, slots=True)
