@@ -24,6 +24,7 @@ class Group(StrEnum):
     CONSULT = "consult"
     EXTENSION = "extension"
     DELIVERY = "delivery"
+    INTAKE = "intake"
 
 
 _BY_NAME = {group.value: group for group in Group}
@@ -46,7 +47,7 @@ class Preference:
     email: Email = "digest"
 
 
-_AT_ONCE = frozenset({Group.URGE, Group.DEADLINE})
+_AT_ONCE = frozenset({Group.URGE, Group.DEADLINE, Group.INTAKE})
 DEFAULTS: Mapping[Group, Preference] = MappingProxyType(
     {group: Preference(email="now" if group in _AT_ONCE else "digest") for group in Group}
 )
@@ -113,14 +114,71 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "delivery_refused": ("Một nơi nhận đã từ chối {vi}", "A recipient refused {en}"),
     "delivery_failed": ("Không gửi được {vi} đến một nơi nhận", "{en} could not be sent to a recipient"),
 }
+_INTAKE: Mapping[str, tuple[str, str]] = {
+    "intake_quarantined": (
+        "một thư đến bị giữ lại chờ văn thư xem xét ({why_vi}); người gửi: {from_vi}",
+        "a letter from {from_en} is kept in quarantine ({why_en})",
+    ),
+    "intake_mailbox_disagrees": (
+        "hộp thư {mailbox} không khớp với sổ tiếp nhận ngày {day}; số thư chưa khớp: {missing}",
+        "mailbox {mailbox} and the ledger of {day} do not agree on {missing} mails",
+    ),
+    "intake_mailbox_failing": (
+        "không đọc được hộp thư {mailbox} từ {since}",
+        "mailbox {mailbox} could not be read since {since}",
+    ),
+    "intake_folder_failing": (
+        "không đọc được thư mục {folder} từ {since}",
+        "folder {folder} could not be read since {since}",
+    ),
+}
+"""Of what is no document yet; ``data`` holds the words in braces, ``day`` and ``since`` in ISO 8601."""
 _OTHER = ("Có tin mới về {vi}", "There is news of {en}")
 _PHASES = ("deadline_soon", "deadline_due", "deadline_late")
-KINDS = ("deadline_remind", "deadline_notify", *(kind for kind in _SENTENCES if kind not in _PHASES))
+WITHOUT_DOCUMENT = tuple(_INTAKE)
+KINDS = (
+    "deadline_remind",
+    "deadline_notify",
+    *(kind for kind in _SENTENCES if kind not in _PHASES),
+    *WITHOUT_DOCUMENT,
+)
 _FREE_TEXT = ("text", "reason", "question")
 
 
+_REASONS: Mapping[str, tuple[str, str]] = {
+    "virus": ("có mã độc", "it holds a virus"),
+    "not_scanned": ("chưa quét được mã độc", "it could not be scanned for viruses"),
+    "encrypted": ("đã mã hóa", "it is encrypted"),
+    "archive_bomb": ("tệp nén bất thường", "it holds an archive bomb"),
+    "too_large": ("quá lớn", "it is too large"),
+    "too_slow": ("đọc quá lâu", "it takes too long to read"),
+    "too_many_parts": ("có quá nhiều phần", "it has too many parts"),
+    "too_much_memory": ("tốn quá nhiều bộ nhớ", "it takes too much memory to read"),
+    "unreadable": ("không đọc được", "it cannot be read"),
+    "empty": ("không có nội dung", "it is empty"),
+    "refused": ("không vào sổ được", "it could not be entered"),
+    "not_a_paper": ("không phải văn bản", "it is no paper"),
+    "unknown_sender": ("người gửi chưa xác định", "its sender is not known"),
+}
+
+
+def reason_words(code: str) -> Words:
+    """Why a letter is in quarantine; a code without words of its own stands for itself."""
+    return Words(*_REASONS.get(code, (code, code)))
+
+
+def without_document(kind: str, data: Mapping[str, Any], zone: ZoneInfo) -> Words:
+    """One plain sentence on what came in and is no document."""
+    vietnamese, english = _INTAKE.get(kind, ("có tin mới về tiếp nhận văn bản", "there is news of what came in"))
+    why, since = reason_words(str(data.get("reason_code", ""))), _instant(data.get("since"))
+    parts = {name: str(data.get(name) or "?") for name in ("mailbox", "folder", "day", "missing")}
+    parts |= {"from_vi": data.get("sender") or "không rõ", "from_en": data.get("sender") or "an unknown sender"}
+    parts |= {"why_vi": why.vietnamese, "why_en": why.english, "since": _local(since, zone) if since else "?"}
+    return Words(_ended(vietnamese.format(**parts), ""), _ended(english.format(**parts), ""))
+
+
 def sentence(kind: str, data: Mapping[str, Any], about: About, zone: ZoneInfo) -> Words:
-    """One plain sentence; ``data`` as ``told_data`` gave it."""
+    """One plain sentence on a document; ``data`` as ``told_data`` gave it."""
     vietnamese, english = _SENTENCES.get(_phase(kind, data), _OTHER)
     due = _instant(data.get("due_at"))
     parts = {"vi": about.vietnamese(), "en": about.english(), "due": _local(due, zone) if due else "?"}
@@ -157,6 +215,7 @@ _COUNTED: Mapping[Group, tuple[str, str]] = {
     Group.CONSULT: ("lấy ý kiến", "on consultations"),
     Group.EXTENSION: ("gia hạn", "on extensions"),
     Group.DELIVERY: ("gửi văn bản", "on deliveries"),
+    Group.INTAKE: ("tiếp nhận văn bản", "on what came in"),
 }
 
 

@@ -25,6 +25,7 @@ from docflow.domain.errors import DocflowError, IntegrityFailure, TooLarge, Unav
 from docflow.services import admission
 from docflow.services.asked import Asked
 from docflow.services.files import record_blob
+from docflow.services.intake_notices import tell_quarantined
 from docflow.services.letters import Admitted, Content, LooseFile, StoredPart, TakenIn, quarantined
 from docflow.services.pictures import Pictures
 from docflow.services.ports import (
@@ -180,11 +181,14 @@ def receive(session: Session, pictures: Pictures, taken: TakenIn, asked: Asked) 
     """One transaction: the ledger's row, the arrival, the document, its files, its history, its outbox."""
     record_blob(session, taken.raw, asked.now)
     intake_id = new_id()
-    row = session.execute(CLAIM, _ledger_row(intake_id, taken, asked)).one_or_none()
+    ledger = _ledger_row(intake_id, taken, asked)
+    row = session.execute(CLAIM, ledger).one_or_none()
     if row is None:
         return _again(session, taken, asked)
     _arrived(session, intake_id, taken, asked)
     admitted = admit(session, pictures, intake_id, taken, asked)
+    if admitted.state == "quarantine":
+        tell_quarantined(session, pictures, intake_id, admitted.reason_code, ledger["sender"], asked.now)
     return Received(intake_id, admitted.state, admitted.document_id, admitted.reason, admitted.reason_code)
 
 

@@ -44,10 +44,12 @@ Claimed = Row[UUID, UUID, bool, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """``path`` is where it is shown, below the address of the office."""
+
     kind: str
     text: str
     instead_of: str
-    document_id: UUID | None
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,15 @@ def _lines(
         if one.mail_id is not None and one.seen and one.read_at is None:
             absent = absent_of(one, directory)
             words = words_of(one, zone).vietnamese
-            found[one.mail_id].append(Line(one.kind, words, absent.full_name if absent else "", one.document_id))
+            found[one.mail_id].append(Line(one.kind, words, absent.full_name if absent else "", _path(one)))
     return found
+
+
+def _path(told: Told) -> str:
+    if told.document_id is not None:
+        return f"/documents/{told.document_id}"
+    letter = told.data.get("intake")
+    return f"/intake/{letter}" if letter else "/intake"
 
 
 def _letter(row: Claimed, person: Person | None, lines: list[Line]) -> Letter | None:
@@ -134,7 +143,7 @@ def _subject(letter: Letter) -> str:
 
 def _paragraph(line: Line, base_url: str) -> str:
     instead = f"\n  (thay cho {line.instead_of})" if line.instead_of else ""
-    return f"- {line.text}{instead}\n  {base_url.rstrip('/')}/documents/{line.document_id}"
+    return f"- {line.text}{instead}\n  {base_url.rstrip('/')}{line.path}"
 
 
 def sent(session: Session, letter: Letter, worker: str, now: datetime) -> None:

@@ -90,7 +90,7 @@ def test_an_assignment_waits_for_the_digest_of_the_next_working_day(
     assert claim() == []
     clock.now = at(3, 7, 35)
     (letter,) = [x for x in claim() if x.address.startswith("ngansach2")]
-    assert {line.document_id for line in letter.lines} == {first, second}
+    assert {line.path for line in letter.lines} == {f"/documents/{d}" for d in (first, second)}
     assert notice_mail.compose(letter, HOUSE, "https://x").subject == "Tổng hợp trong ngày: 2 thông báo"
 
 
@@ -103,7 +103,7 @@ def test_what_was_told_over_the_weekend_is_in_mondays_digest(district: District,
     claim()
     clock.now = at(9, 7, 35)
     (letter,) = [x for x in claim() if x.address.startswith("ngansach2")]
-    assert {line.document_id for line in letter.lines} == {first, second}
+    assert {line.path for line in letter.lines} == {f"/documents/{d}" for d in (first, second)}
 
 
 def test_a_digest_that_is_on_its_way_takes_nothing_more_in(district: District, clock: Clock, claim: Claim) -> None:
@@ -127,7 +127,7 @@ def test_several_at_once_are_one_mail(district: District, clock: Clock, claim: C
     documents = [district.enter() for _ in range(5)]
     escalate(district, clock, at(9, 8))
     letter = by_name(claim())["chutich"]
-    assert {line.document_id for line in letter.lines} == set(documents)
+    assert {line.path for line in letter.lines} == {f"/documents/{d}" for d in documents}
     assert notice_mail.compose(letter, HOUSE, "https://x").subject == "Bạn có 5 thông báo: 5 về thời hạn"
 
 

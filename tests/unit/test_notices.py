@@ -8,6 +8,7 @@ import pytest
 from docflow.domain.notices import (
     DEFAULTS,
     KINDS,
+    WITHOUT_DOCUMENT,
     About,
     Group,
     Preference,
@@ -16,6 +17,7 @@ from docflow.domain.notices import (
     muted_kinds,
     sentence,
     told_data,
+    without_document,
 )
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -39,7 +41,10 @@ def test_a_deadlines_words_follow_when_its_step_was_due(at: str, expected: str) 
     assert said("deadline_remind", {"at": at, "due_at": DUE}) == expected
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "deadline_remind", "something_new"])
+ON_DOCUMENTS = [kind for kind in KINDS if kind not in WITHOUT_DOCUMENT]
+
+
+@pytest.mark.parametrize("kind", [*ON_DOCUMENTS, "something_new"])
 def test_every_kind_has_a_sentence_in_both_languages_that_names_the_document(kind: str) -> None:
     words = sentence(kind, {"at": DUE, "due_at": DUE}, About.of(3, "15/QĐ-UBND", "Bổ nhiệm", 0), HANOI)
     for text in (words.vietnamese, words.english):
@@ -49,7 +54,7 @@ def test_every_kind_has_a_sentence_in_both_languages_that_names_the_document(kin
         assert text[0].isupper()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ON_DOCUMENTS)
 @pytest.mark.parametrize("secrecy", [1, 2, 3])
 def test_of_a_secret_document_nothing_but_its_number_is_said(kind: str, secrecy: int) -> None:
     data = {"text": "lời riêng", "reason": "lời riêng", "question": "lời riêng", "whatever": "lời riêng", "due_at": DUE}
@@ -89,3 +94,29 @@ def test_kinds_belong_to_groups_and_new_ones_to_tasks() -> None:
 def test_what_is_muted_follows_the_groups() -> None:
     assert muted_kinds(DEFAULTS) == []
     assert muted_kinds({Group.DEADLINE: Preference(in_app=False)}) == ["deadline_remind", "deadline_notify"]
+
+
+LETTER = {"intake": "019a0c5e-7c1e-7b3a-9d55-0f3b1a2c4d5e", "reason_code": "unreadable", "sender": "a@stc.example"}
+MAILBOX = {"mailbox": "vanthu", "folder": "scan", "day": "2026-03-02", "missing": 2, "since": DUE}
+
+
+@pytest.mark.parametrize("kind", [*WITHOUT_DOCUMENT, "intake_new"])
+def test_what_is_no_document_has_a_sentence_in_both_languages_that_leaves_nothing_open(kind: str) -> None:
+    words = without_document(kind, LETTER | MAILBOX, HANOI)
+    for text in (words.vietnamese, words.english):
+        assert text.endswith(".")
+        assert text[0].isupper()
+        assert "?" not in text
+        assert "{" not in text
+
+
+def test_a_letter_in_quarantine_is_told_with_its_sender_and_the_reason_in_words() -> None:
+    words = without_document("intake_quarantined", LETTER, HANOI)
+    assert words.vietnamese == (
+        "Một thư đến bị giữ lại chờ văn thư xem xét (không đọc được); người gửi: a@stc.example."
+    )
+    assert words.english == "A letter from a@stc.example is kept in quarantine (it cannot be read)."
+
+
+def test_braces_of_a_sender_are_only_braces() -> None:
+    assert "{0}{why_vi}@x" in without_document("intake_quarantined", {"sender": "{0}{why_vi}@x"}, HANOI).english

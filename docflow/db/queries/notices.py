@@ -1,11 +1,12 @@
-"""What a person was told, as they may see it now: of documents that are (still) theirs to see."""
+"""What a person was told, as they may see it now: of documents that are (still) theirs to see, and as a clerk of
+what is no document yet."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Update, and_, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, Update, and_, exists, false, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
 from docflow.db.models import Document, Notification
@@ -16,7 +17,7 @@ MOST_COUNTED = 1000
 Position = tuple[datetime, UUID]
 
 Found = Row[Notification, Document]
-"""A collected one comes with None for its document."""
+"""A collected one comes with None for its document, and so does one about what is no document yet."""
 _Part = aliased(Notification)
 
 
@@ -30,12 +31,19 @@ def _seen(sight: Sight) -> ColumnElement[bool]:
     """A collected one is seen where one of its parts is."""
     part = (
         select(_Part.id)
-        .join(Document, Document.id == _Part.document_id)
-        .where(_Part.collected_in == Notification.id, visible(sight))
+        .join(Document, Document.id == _Part.document_id, isouter=True)
+        .where(_Part.collected_in == Notification.id, or_(visible(sight), _without_document(sight, _Part)))
         .correlate(Notification)
     )
     of_seen = select(Document.id).where(Document.id == Notification.document_id, visible(sight))
-    return or_(exists(of_seen.correlate(Notification)), and_(Notification.kind == COLLECTED, exists(part)))
+    of_parts = and_(Notification.kind == COLLECTED, exists(part))
+    return or_(exists(of_seen.correlate(Notification)), _without_document(sight, Notification), of_parts)
+
+
+def _without_document(sight: Sight, notification: type[Notification]) -> ColumnElement[bool]:
+    if not sight.intake:
+        return false()
+    return and_(notification.document_id.is_(None), notification.kind != COLLECTED)
 
 
 def _unread(muted: Sequence[str]) -> ColumnElement[bool]:
@@ -79,7 +87,8 @@ def parts_of(session: Session, sight: Sight, parents: Sequence[UUID]) -> dict[UU
     """What collected ones stand for, oldest first."""
     found: dict[UUID, list[Found]] = defaultdict(list)
     if parents:
-        query = _with_document().where(Notification.collected_in.in_(parents), visible(sight))
+        seen = or_(visible(sight), _without_document(sight, Notification))
+        query = _with_document().where(Notification.collected_in.in_(parents), seen)
         for row in session.execute(query.order_by(Notification.created_at, Notification.id)):
             assert row[0].collected_in is not None
             found[row[0].collected_in].append(row)

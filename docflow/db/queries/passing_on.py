@@ -44,9 +44,10 @@ def waiting_people(session: Session, now: datetime, most: int) -> list[UUID]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A notification with what it may name of its document.
+    """A notification with what it may name of its document, where it has one.
 
-    ``seen``: its reader may (still) see that document. ``read_at``: when they read it, not when it was counted as read.
+    ``seen``: its reader may (still) see that document, or is (still) a clerk where there is none.
+    ``read_at``: when they read it, not when it was counted as read.
     """
 
     id: UUID
@@ -80,17 +81,18 @@ seen AS MATERIALIZED (
   JOIN look ON look.user_id = mine.user_id AND look.principal = r.principal AND look.clearance >= d.secrecy)
 SELECT n.id, n.user_id, n.kind, n.key, n.data, n.urgent, n.instead_of, n.created_at, n.published_at,
        nullif(n.read_at, n.passed_on_at), n.mail_id, n.document_id, d.state, d.number, d.notation,
-       coalesce(d.subject, ''), coalesce(d.secrecy, 3), seen.id IS NOT NULL
+       coalesce(d.subject, ''), CASE WHEN n.document_id IS NULL THEN 0 ELSE coalesce(d.secrecy, 3) END,
+       seen.id IS NOT NULL OR (n.document_id IS NULL AND n.user_id = ANY (CAST($4 AS uuid[])))
 FROM mine n LEFT JOIN document d ON d.id = n.document_id LEFT JOIN seen ON seen.id = n.id
 ORDER BY n.user_id, n.created_at, n.id
 """
 _DUE = one_line(
     _TOLD.format(
-        which="n.user_id = ANY (CAST($4 AS uuid[])) AND n.passed_on_at IS NULL "
-        "AND n.deliver_at <= CAST($5 AS timestamptz)"
+        which="n.user_id = ANY (CAST($5 AS uuid[])) AND n.passed_on_at IS NULL "
+        "AND n.deliver_at <= CAST($6 AS timestamptz)",
     )
 )
-_MAILED = one_line(_TOLD.format(which="n.mail_id IS NOT NULL AND n.mail_id = ANY (CAST($4 AS uuid[]))"))
+_MAILED = one_line(_TOLD.format(which="n.mail_id IS NOT NULL AND n.mail_id = ANY (CAST($5 AS uuid[]))"))
 
 
 def due_notices(session: Session, sights: Mapping[UUID, Sight], people: Sequence[UUID], now: datetime) -> list[Told]:
@@ -105,14 +107,15 @@ def mailed_notices(session: Session, sights: Mapping[UUID, Sight], mails: Sequen
     return [Told(*row) for row in found.fetchall()]
 
 
-def _looks(sights: Mapping[UUID, Sight]) -> tuple[list[UUID], list[UUID], list[int]]:
+def _looks(sights: Mapping[UUID, Sight]) -> tuple[list[UUID], list[UUID], list[int], list[UUID]]:
     rows = [
         (user_id, principal, look.clearance)
         for user_id, sight in sights.items()
         for look in sight.looks
         for principal in look.principals
     ]
-    return [u for u, _, _ in rows], [p for _, p, _ in rows], [c for _, _, c in rows]
+    clerks = [user_id for user_id, sight in sights.items() if sight.intake]
+    return [u for u, _, _ in rows], [p for _, p, _ in rows], [c for _, _, c in rows], clerks
 
 
 _PASS_ON = one_line(
