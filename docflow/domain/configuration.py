@@ -26,7 +26,7 @@ from docflow.domain.errors import NotFound
 from docflow.domain.hours import CalendarSettings
 from docflow.domain.intake_settings import IntakeSettings
 from docflow.domain.ladders import Ladder, LadderFacts, LadderStep, Moment, Sla, SlaPolicy
-from docflow.domain.mail_rules import Addressee, MailFacts, MailMatch, MailRule, RuleOutcome
+from docflow.domain.mail_rules import ANY_PARTNER, Addressee, MailFacts, MailMatch, MailRule, RuleOutcome
 from docflow.domain.partners import Partner
 from docflow.domain.roles import Capacity, Role
 from docflow.domain.routes import DOCUMENT_CLOCK, Direction, Route
@@ -229,12 +229,20 @@ class Configuration(Checked):
     def _rules(self) -> Iterator[Finding]:
         routes = {route.route for route in self.routes if route.direction is Direction.INCOMING}
         types = {kind.id for kind in self.document_types}
+        incoming = (book for book in self.register_books if book.direction is Direction.INCOMING)
+        books = {book.code for book in incoming if not book.secrecy_from}
+        partners = {ANY_PARTNER, *(partner.name for partner in self.partners)}
         for index, rule in enumerate(self.mail_rules):
             where: Location = ("mail_rules", index, "then")
             if rule.then.route is not None and rule.then.route not in routes:
                 yield _unknown("incoming route", rule.then.route, routes, (*where, "route"))
             if rule.then.type is not None and rule.then.type not in types:
                 yield _unknown("document type", rule.then.type, types, (*where, "type"))
+            if rule.then.book is not None and rule.then.book not in books:
+                yield _unknown("incoming register book for what is not secret", rule.then.book, books, (*where, "book"))
+            for name in rule.when.partner:
+                if name.casefold() not in partners:
+                    yield _unknown("partner", name, partners, ("mail_rules", index, "when", "partner"))
 
     def _intake(self) -> Iterator[Finding]:
         routes = {route.route for route in self.routes if route.direction is Direction.INCOMING}

@@ -7,12 +7,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from docflow.domain.consequences import NewFile
-from docflow.domain.mail_rules import MailFacts, MailRule
+from docflow.domain.mail_rules import MailRule
 from docflow.domain.timing import Urgency
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
 from docflow.services.files import new_file, record_blob
-from docflow.services.letters import Admitted, StoredPart, TakenIn
+from docflow.services.letters import Admitted, StoredPart, TakenIn, quarantined
+from docflow.services.mail_facts import choose
 from docflow.services.pictures import Pictures
 from docflow.services.ports import ParsedMail
 
@@ -21,9 +22,10 @@ NO_SUBJECT = "(không có trích yếu)"
 
 def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail, asked: Asked) -> Admitted:
     _, configuration = pictures.newest(session)
-    rule = configuration.rule_for(
-        MailFacts(mail.sender, mail.recipients, mail.subject, tuple(p.media_type for p in taken.parts))
-    )
+    chosen = choose(configuration, taken, mail)
+    rule, refused = chosen.rule, chosen.refusal(configuration.intake.unknown_sender)
+    if refused is not None and not taken.released:
+        return quarantined(refused.code, refused.message)
     for part in taken.parts:
         record_blob(session, part.stored, asked.now)
     moved = create(
@@ -32,7 +34,7 @@ def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail
         _metadata(mail, rule),
         _files(taken),
         replace(asked, user_id=None, key=None),
-        trusted=bool(rule and rule.then.trusted),
+        trusted=chosen.trusted,
         electronic=True,
         rule=_named(rule) if rule else None,
     )
@@ -71,11 +73,12 @@ def intake_files(parts: list[StoredPart]) -> tuple[NewFile, ...]:
 
 
 def _named(rule: MailRule) -> dict[str, Any]:
-    """Whom the rule names, as the assign stage takes it."""
+    """What the rule names for the stages: the book, and the handlers as the assign stage takes them."""
     handlers: list[dict[str, Any]] = []
     deadline = str(rule.then.deadline) if rule.then.deadline else None
     if rule.then.main:
         main = {"role": "main", **rule.then.main.model_dump(exclude_none=True)}
         handlers.append(main | ({"deadline": deadline} if deadline else {}))
     handlers += [{"role": "co", **a.model_dump(exclude_none=True)} for a in rule.then.co]
-    return {"name": rule.name, "handlers": handlers}
+    book = {"book": rule.then.book} if rule.then.book else {}
+    return {"name": rule.name, "handlers": handlers, **book}

@@ -1,6 +1,7 @@
 """What each stage does by itself. Every function is one move at most, and none at all where a person is needed."""
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -35,10 +36,12 @@ def look(session: Session, pictures: Pictures, document_id: UUID, state: State, 
 
 
 def register_stage(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
-    """Number what a trusted sender sent, where the route says so."""
-    if look(session, pictures, document_id, State.REGISTER, asked) is None:
+    """Number what a trusted sender sent, where the route says so, in the book that a mail rule named."""
+    found = look(session, pictures, document_id, State.REGISTER, asked)
+    if found is None:
         return None
-    return register(session, pictures, document_id, Register(), asked)
+    book = None if found[0].secrecy else _rule(session, document_id).get("book")
+    return register(session, pictures, document_id, Register(book=book), asked)
 
 
 def assign_stage(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
@@ -62,11 +65,17 @@ def assign_stage(session: Session, pictures: Pictures, document_id: UUID, asked:
 
 
 def _named_by_rule(session: Session, document_id: UUID) -> Assign | None:
-    rule = session.get_one(Document, document_id).details.get("rule") or {}
+    rule = _rule(session, document_id)
     if not rule.get("handlers"):
         return None
     handlers = tuple(Handler.model_validate(h) for h in rule["handlers"])
     return Assign(handlers=handlers, directive=f"Theo quy tắc: {rule['name']}")
+
+
+def _rule(session: Session, document_id: UUID) -> dict[str, Any]:
+    """What a mail rule named for the document; it is kept with it."""
+    named: dict[str, Any] = session.get_one(Document, document_id).details.get("rule") or {}
+    return named
 
 
 def review_stage(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
