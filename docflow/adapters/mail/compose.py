@@ -23,7 +23,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,400}@[!-;=?-~]{1,400}>")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}")
-_OWN = {"from", "to", "cc", "bcc", "sender", "subject", "date", "message-id", "mime-version", "return-path"}
+_OWN = {"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version", "return-path"}
 _FOLDED_FROM = 76
 _LONGEST_WORD = 900  # a line may have 998 characters (RFC 5322)
 # Names that the library keeps for special use and that networks of agencies, and tests, do use for mail. Changing
@@ -34,12 +34,17 @@ SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name
 
 class Composed:
     """A checked mail, ready to be sent. Raises Invalid on a field that could break out of its header,
-    DeliveryFailed(permanent=True) on an address nobody can have."""
+    DeliveryFailed(permanent=True) on an address nobody can have.
+
+    ``sender`` is that of the envelope, empty where nothing is to come back; ``reported`` says that the mail names
+    where reports are to go, so that they are worth asking for.
+    """
 
     def __init__(self, mail: OutgoingMail, now: datetime) -> None:
         _check(mail)
         sender, recipient = address(mail.sender), address(mail.recipient)
-        self.sender, self.recipient = sender.addr_spec, recipient.addr_spec
+        self.sender, self.recipient = _envelope_sender(mail, sender), recipient.addr_spec
+        self.message_id, self.reported = mail.message_id, mail.return_path is not None
         self._attachments = [(_part_head(name, kind), path, _size(path)) for name, kind, path in mail.attachments]
         self._boundary = f"=_{uuid4().hex}"
         self._head = self._composed_head(mail, sender, recipient, now)
@@ -61,6 +66,8 @@ class Composed:
 
     def _composed_head(self, mail: OutgoingMail, sender: Address, recipient: Address, now: datetime) -> bytes:
         named = [("From", _mailbox(sender)), ("To", _mailbox(recipient)), ("Subject", _words("Subject", mail.subject))]
+        if mail.reply_to:
+            named.append(("Reply-To", _mailbox(address(mail.reply_to))))
         named += [("Date", format_datetime(now)), ("Message-ID", mail.message_id)]
         text = MIMEPart(SMTP)
         text.set_content(mail.body, cte="quoted-printable")
@@ -90,8 +97,15 @@ def address(written: str) -> Address:
     return Address(display_name=name, addr_spec=checked.ascii_email or spec)
 
 
+def _envelope_sender(mail: OutgoingMail, sender: Address) -> str:
+    if mail.return_path is None:
+        return sender.addr_spec
+    return address(mail.return_path).addr_spec if mail.return_path else ""
+
+
 def _check(mail: OutgoingMail) -> None:
     named = [("sender", mail.sender), ("recipient", mail.recipient), ("subject", mail.subject)]
+    named += [("return path", mail.return_path or ""), ("reply address", mail.reply_to or "")]
     named += [("header name", name) for name, _ in mail.headers] + [(name, value) for name, value in mail.headers]
     named += [("attachment name", name) for name, _, _ in mail.attachments]
     for what, value in named:

@@ -16,6 +16,7 @@ from docflow.services.ports import OutgoingMail
 
 _FORM = "Write DOCFLOW_SMTP_URL as smtp://user:password@host:port, smtps://… or smtp://…?starttls=1."
 _PORTS = {"plain": 25, "starttls": 587, "tls": 465}
+_LONGEST_ENVELOPE_ID = 100  # RFC 3461, 4.4
 _FINAL_SECONDS = 300.0  # servers look for viruses before they answer the last dot; giving up early sends twice
 
 
@@ -121,9 +122,13 @@ class SmtpMailer:
 
 
 def _hand_over(connection: smtplib.SMTP, composed: Composed) -> str:
-    options = [f"size={composed.size}"] if connection.has_extn("size") else []
-    _expect("the sender", 2, connection.mail(composed.sender, options))
-    _expect("the recipient", 2, connection.rcpt(composed.recipient))
+    sender_options = [f"size={composed.size}"] if connection.has_extn("size") else []
+    recipient_options: list[str] = []
+    if composed.reported and connection.has_extn("dsn"):
+        sender_options += _reports_of(composed)
+        recipient_options += _when_reported(composed)
+    _expect("the sender", 2, connection.mail(composed.sender, sender_options))
+    _expect("the recipient", 2, connection.rcpt(composed.recipient, recipient_options))
     _expect("the message", 3, connection.docmd("DATA"))
     for piece in composed.wire():
         connection.send(piece)
@@ -131,6 +136,23 @@ def _hand_over(connection: smtplib.SMTP, composed: Composed) -> str:
     if isinstance(connection.sock, socket.socket):
         connection.sock.settimeout(_FINAL_SECONDS)
     return _expect("the message", 2, connection.getreply())
+
+
+def _reports_of(composed: Composed) -> list[str]:
+    """RFC 3461: reports bring the headers back, and name the mail by its Message-ID."""
+    named = _xtext(composed.message_id.strip("<>"))
+    return ["RET=HDRS", *([f"ENVID={named}"] if len(named) <= _LONGEST_ENVELOPE_ID else [])]
+
+
+def _when_reported(composed: Composed) -> list[str]:
+    """Also when it arrived: a delivery then counts as delivered. Nothing where there is nobody to tell."""
+    if not composed.sender:
+        return ["NOTIFY=NEVER"]
+    return ["NOTIFY=SUCCESS,FAILURE,DELAY", f"ORCPT=rfc822;{_xtext(composed.recipient)}"]
+
+
+def _xtext(text: str) -> str:
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
 
 
 def _expect(what: str, hundreds: int, reply: tuple[int, bytes]) -> str:
