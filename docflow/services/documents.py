@@ -1,5 +1,6 @@
 """Bring a document into being, and mend what is known about it."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,7 +16,7 @@ from docflow.domain.access import edits
 from docflow.domain.audit import GENESIS
 from docflow.domain.commands import Command, Recipient, clean_text
 from docflow.domain.configuration import Configuration
-from docflow.domain.consequences import NewFile
+from docflow.domain.consequences import NewDelivery, NewFile
 from docflow.domain.directory import Directory, pool, unit_principal
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid, NotFound
 from docflow.domain.lifecycle import OPEN
@@ -90,12 +91,16 @@ def create(
     trusted: bool = False,
     electronic: bool = False,
     rule: dict[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    deliveries: tuple[NewDelivery, ...] = (),
+    exchange: dict[str, Any] | None = None,
 ) -> Moved:
     """A new document at the start of its route, with its files and its first history row.
 
     Raises Forbidden, Invalid. A duplicate is warned of in the answer, not refused.
     ``rule`` is what a mail rule named: handlers and deadline for the assign stage. ``electronic`` says that it came
-    by mail or edXML: its sender is owed an acknowledgement (Decree 30/2020 art. 21).
+    by mail or edXML: its sender is owed an acknowledgement (Decree 30/2020 art. 21). ``data`` is what its first
+    history row tells besides; ``deliveries`` leave with it; ``exchange`` names the edXML message it came with.
     """
     known = first_answer(session, asked)
     if known is not None:
@@ -108,12 +113,15 @@ def create(
     if files and not any(f.kind == "main" for f in files):
         raise Invalid("Exactly one file must be the main file. Mark one with kind 'main'.", field="files")
     row = _row(session, new, directory, configuration, number, actor, asked, trusted=trusted, rule=rule)
-    session.add(Document(**row))
+    session.add(Document(**row, **({"exchange": exchange} if exchange else {})))
     session.flush()
     calendar_version, calendars = pictures.current_calendars(session)
+    row["exchange"] = exchange
     begun = row | {"tasks": None, "clocks": None, "calendar_version": calendar_version}
     snapshot = snapshot_of(begun, configuration, calendars)
-    answer = _begin(session, row, snapshot, actor, asked, files, electronic)
+    plan = Plan(snapshot, snapshot, actor, asked.now, new_id, files=list(files), deliveries=list(deliveries))
+    plan.data |= data or {}
+    answer = _begin(session, row, plan, asked, electronic)
     keep_answer(session, asked, answer)
     return Moved(answer)
 
@@ -209,22 +217,13 @@ def find_duplicate(session: Session, number_symbol: str, issuer: str) -> UUID | 
     return session.scalar(select(Document.id).where(same).order_by(Document.id).limit(1))
 
 
-def _begin(
-    session: Session,
-    row: dict[str, Any],
-    snapshot: Snapshot,
-    actor: Actor,
-    asked: Asked,
-    files: tuple[NewFile, ...],
-    electronic: bool,
-) -> dict[str, Any]:
-    plan = Plan(snapshot, snapshot, actor, asked.now, new_id, files=list(files))
+def _begin(session: Session, row: dict[str, Any], plan: Plan, asked: Asked, electronic: bool) -> dict[str, Any]:
     plan.data |= {"subject_length": len(row["subject"]), "route": row["route"], "direction": row["direction"]}
     if row["duplicate_of"] is not None:
         plan.data["duplicate_of"] = str(row["duplicate_of"])
-    main = next((f for f in files if f.kind == "main"), None)
+    main = next((f for f in plan.files if f.kind == "main"), None)
     plan.set(main_file_id=main.id if main else None)
-    plan.readers |= _first_readers(actor, row)
+    plan.readers |= _first_readers(plan.actor, row)
     plan.begin(electronic=electronic)
     answer = write(session, Context(row, frozenset(), 0, None), plan, "create", Asked(**_without_key(asked)))
     assert answer is not None, "nobody else knows this document yet"
