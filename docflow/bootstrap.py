@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from docflow.adapters.inspect.clamd import ClamdScanner
 from docflow.adapters.inspect.render import LimitedInspector
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer
@@ -22,7 +23,7 @@ from docflow.db.wake import Waker
 from docflow.domain.errors import Invalid, Unavailable
 from docflow.services.intake import Tools
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer, WebhookClient
+from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer, VirusScanner, WebhookClient
 from docflow.services.sign import KeyRing
 from docflow.settings import Settings
 
@@ -99,7 +100,12 @@ class Container:
 
     @cached_property
     def intake_tools(self) -> Tools:
-        return Tools(self.store, self.parser, self.inspector, address_key=self.address_key)
+        return Tools(self.store, self.parser, self.inspector, scanner=self.scanner, address_key=self.address_key)
+
+    @cached_property
+    def scanner(self) -> VirusScanner | None:
+        """None where no clamd is set: then nothing is looked at for viruses."""
+        return ClamdScanner(self.settings.clamd_url) if self.settings.clamd_url else None
 
     @property
     def address_key(self) -> bytes:
