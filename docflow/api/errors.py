@@ -75,6 +75,7 @@ STATUSES: dict[type[kinds.DocflowError], tuple[int, str]] = {
     RangeNotSatisfiable: (416, "No such range"),
     kinds.Invalid: (422, "The input is not right"),
     kinds.ConfigInvalid: (422, "The configuration is not right"),
+    kinds.VirusFound: (422, "It holds a virus"),
     kinds.SigningFailed: (422, "Not signed"),
     kinds.IdempotencyMismatch: (422, "The key belongs to another request"),
     kinds.PreconditionRequired: (428, "If-Match is required"),

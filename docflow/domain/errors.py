@@ -89,6 +89,12 @@ class UnsupportedFile(DocflowError):
     code = "unsupported_file"
 
 
+class VirusFound(DocflowError):
+    """``details['virus']`` is its name as the scanner says it."""
+
+    code = "virus"
+
+
 class IntegrityFailure(DocflowError):
     """Stored bytes do not match their recorded hash, or history does not match its chain."""
 
