@@ -13,6 +13,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from docflow.cli.group import DataDir, commands, console
+from docflow.cli.intake_explain import explain
 from docflow.domain.errors import DocflowError, NotFound
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = commands(help="Bring mails in from files.")
 FAILED = "failed"
 COLOURS = {"document": "green", "linked": "green", "duplicate": "yellow", "quarantine": "magenta", FAILED: "red"}
 MAILDIR = ("cur", "new")
+app.command()(explain)
 
 
 @app.callback()
