@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 
 
 class Business(IntEnum):
@@ -27,6 +28,14 @@ class Status(StrEnum):
     TAKE_BACK = "13"
     AGREED = "15"
     DISAGREED = "16"
+
+
+_ORDER = (Status.ARRIVED, Status.REGISTERED, Status.ASSIGNED, Status.HANDLED, Status.COMPLETED, Status.REFUSED)
+
+
+def is_news(known: str, told: Status) -> bool:
+    """Whether ``told`` goes on from the status code ``known``: messages overtake each other."""
+    return not known or known not in _ORDER or (told in _ORDER and _ORDER.index(told) > _ORDER.index(Status(known)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,8 @@ class EdxmlMessage:
     """One message. ``status`` is set on status messages, which have no ``business`` and no files.
 
     ``odd`` lists what was read with reservations (an impossible date, a number that is none); ``unknown`` keeps
-    elements nobody expected, by their path.
+    elements that no field here has room for, by their path. ``concerns`` are the DocumentIds of what it revokes,
+    updates or replaces. On a status message ``document_id`` is that of the document it tells of.
     """
 
     sender: Organ
@@ -93,6 +103,7 @@ class EdxmlMessage:
     pages: int | None = None
     copies: int | None = None
     answers: tuple[Reference, ...] = ()
+    concerns: tuple[str, ...] = ()
     reason: str = ""
     staff: str = ""
     at: datetime | None = None
@@ -100,3 +111,19 @@ class EdxmlMessage:
     attachments: tuple[Attached, ...] = ()
     odd: tuple[str, ...] = ()
     unknown: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content_key(self) -> str:
+        """64 hex digits. Senders use one DocumentId for a document and all that becomes of it, so what tells messages
+        apart is DocumentId, sender and kind; of status messages, code and time."""
+        parts = [self.document_id, self.sender.organ_id.casefold()]
+        if self.status is None:
+            parts.append(str(self.business))
+        else:
+            parts += ["status", self.status.value, self.at.astimezone(UTC).isoformat() if self.at else ""]
+        return sha256("\x1f".join(parts).encode()).hexdigest()
+
+    @property
+    def number_symbol(self) -> str:
+        """As it is written: ``15/QĐ-UBND``."""
+        return "/".join(part for part in (self.number, self.notation) if part)

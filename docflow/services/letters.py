@@ -53,7 +53,9 @@ class TakenIn:
     @property
     def content_key(self) -> str:
         """What makes two letters the same letter; of what cannot be read, only the same bytes are the same."""
-        return self.content.content_key if isinstance(self.content, ParsedMail) else self.raw.sha256
+        if isinstance(self.content, ParsedMail | EdxmlMessage):
+            return self.content.content_key
+        return self.raw.sha256
 
     def refused(self, code: str, message: str) -> "TakenIn":
         return replace(self, refusal=Refusal(code, message))
