@@ -1,7 +1,9 @@
 """Who asks for a change, and under which conditions."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 
@@ -10,6 +12,7 @@ class Asked:
     """Who asks for a change, how, and under which conditions.
 
     ``if_match`` is the version the person saw; ``key`` and ``request_hash`` make a repeat answer the first answer.
+    ``facts`` stand in the history of whatever it leads to.
     """
 
     now: datetime
@@ -21,3 +24,4 @@ class Asked:
     request_hash: str = ""
     request_id: str | None = None
     run_id: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from uuid import UUID
@@ -195,6 +195,7 @@ def receive(session: Session, pictures: Pictures, taken: TakenIn, asked: Asked) 
 def admit(session: Session, pictures: Pictures, intake_id: UUID, taken: TakenIn, asked: Asked) -> Admitted:
     """Decide what becomes of a letter that is in the ledger, and write it there. What no rule foresaw is quarantine,
     so that no letter stands in the way of the next."""
+    asked = replace(asked, facts={**asked.facts, "intake": str(intake_id)})
     try:
         with session.begin_nested():
             admitted = admission.admit(session, pictures, intake_id, taken, asked)

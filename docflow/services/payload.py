@@ -100,7 +100,7 @@ def _history(
     plan: Plan, name: str, asked: Asked, opened: list[Task], changed: list[Task], closed: list[UUID]
 ) -> HistoryRow:
     before, doc, actor = plan.before, plan.doc, plan.actor
-    data: Row = dict(plan.data)
+    data: Row = plan.data | dict(asked.facts)
     told = {f: getattr(doc, f) for f in REPLAYED if getattr(doc, f) != getattr(before, f)}
     if (doc.held_at is None) != (before.held_at is None):
         told["held"] = doc.held_at is not None
