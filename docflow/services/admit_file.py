@@ -20,5 +20,6 @@ def admit(session: Session, pictures: Pictures, taken: TakenIn, file: LooseFile,
         return quarantined("not_a_paper", f"A {file.media_type} file is no scanned paper. Release it, or reject it.")
     new = NewDocument(direction="incoming", subject=(PurePath(file.name).stem or NO_SUBJECT)[:500])
     files = intake_files([StoredPart(file.name or "tep", file.media_type, taken.raw)])
+    new = new.model_copy(update=dict(taken.mended))
     moved = create(session, pictures, new, files, replace(asked, user_id=None, key=None))
     return Admitted("document", UUID(moved.answer["id"]))

@@ -31,7 +31,7 @@ def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail
     moved = create(
         session,
         pictures,
-        _metadata(mail, rule),
+        _metadata(mail, rule).model_copy(update=dict(taken.mended)),
         _files(taken),
         replace(asked, user_id=None, key=None),
         trusted=chosen.trusted,

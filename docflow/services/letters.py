@@ -1,6 +1,7 @@
 """A letter on its way in: its bytes, what was read of them, and what became of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -37,8 +38,8 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class TakenIn:
     """A letter whose bytes, raw and taken apart, lie verified in the store. ``released`` says that a clerk vouches
-    for it; ``parts`` are its files without inline images; ``delivery_id`` is the delivery of ours that it names by a
-    genuine token."""
+    for it, ``mended`` what they say of it by the names of ``NewDocument``; ``parts`` are its files without inline
+    images; ``delivery_id`` is the delivery of ours that it names by a genuine token."""
 
     kind: str
     raw: StoredObject
@@ -48,6 +49,7 @@ class TakenIn:
     parts: tuple[StoredPart, ...] = ()
     refusal: Refusal | None = None
     released: bool = False
+    mended: Mapping[str, Any] = field(default_factory=dict)
     delivery_id: UUID | None = None
 
     @property
