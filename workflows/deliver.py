@@ -5,7 +5,9 @@ import logging
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from sqlalchemy.orm import Session
 
+from docflow.bootstrap import Container
 from docflow.domain.errors import DocflowError
 from docflow.domain.lifecycle import DeliveryState
 from docflow.services import dispatch
@@ -37,9 +39,20 @@ async def _turn(engine: Engine) -> int:
 def _claim(engine: Engine) -> tuple[House, list[Parcel]]:
     container = engine.container
     with container.sessions.begin() as session:
-        agency = container.pictures.newest(session)[1].agency
-        house = House(agency.name, container.settings.mail_from or agency.email)
+        house = _house(session, container)
         return house, dispatch.claim(session, engine.name, container.clock(), most=AT_ONCE)
+
+
+def _house(session: Session, container: Container) -> House:
+    configuration = container.pictures.newest(session)[1]
+    agency = configuration.agency
+    return House(
+        agency.name,
+        container.settings.mail_from or agency.email,
+        address_key=container.address_key,
+        plus_addressing=configuration.intake.plus_addressing,
+        zone=container.pictures.current_calendars(session)[1].for_units().zone,
+    )
 
 
 async def _deliver(engine: Engine, house: House, parcel: Parcel) -> None:

@@ -1,12 +1,16 @@
 """A parcel as a mail, and its way to the recipient. No transaction is open while it travels."""
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from email.utils import parseaddr
 from pathlib import Path
 
+from docflow.domain.address_tokens import reference, tagged
 from docflow.domain.errors import DeliveryFailed, DocflowError, Invalid
 from docflow.domain.lifecycle import DeliveryState
-from docflow.services.dispatch import Parcel
+from docflow.services.dispatch import ACKNOWLEDGE, Original, Parcel
 from docflow.services.ports import Mailer, ObjectStore, OutgoingMail
 
 Attachments = tuple[tuple[str, str, Path], ...]
@@ -14,13 +18,30 @@ Attachments = tuple[tuple[str, str, Path], ...]
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Who sends: the agency's name, and the address its mail comes from."""
+    """Who sends: the agency's name, and the address its mail comes from.
+
+    ``address_key`` makes the addresses under which answers find their delivery; ``plus_addressing`` says that the mail
+    server knows such addresses. ``zone`` is where the agency's clocks hang.
+    """
 
     name: str
     address: str
+    address_key: bytes = b""
+    plus_addressing: bool = False
+    zone: tzinfo = UTC
+
+    def tagged(self, parcel: Parcel) -> str | None:
+        if not self.plus_addressing or not self.address_key:
+            return None
+        return tagged(parseaddr(self.address)[1], parcel.id, self.address_key)
 
 
-SUBJECTS = {"document": "[{notation}] {subject}", "return": "[Trả lại] {subject}", "recall": "[Thu hồi] {about}"}
+SUBJECTS = {
+    "document": "[{notation}] {subject}",
+    "return": "[Trả lại] {subject}",
+    "recall": "[Thu hồi] {about}",
+    ACKNOWLEDGE: "[Đã nhận] {theirs}",
+}
 BODIES = {
     "document": (
         "{house} gửi {about}.\n\n"
@@ -37,7 +58,15 @@ BODIES = {
         "Lý do: {reason}\n\n"
         "Đề nghị quý cơ quan không sử dụng văn bản này, hủy các bản đã nhận và trả lời thư này để xác nhận."
     ),
+    ACKNOWLEDGE: (
+        "{house} xác nhận đã nhận được thư điện tử của quý cơ quan, đơn vị.\n\n"
+        "Tiêu đề: {theirs}\n"
+        "Thời điểm nhận: {received}\n"
+        "Mã tiếp nhận: {intake}\n\n"
+        "Đây là thư xác nhận tự động theo Điều 21 Nghị định số 30/2020/NĐ-CP, đề nghị không trả lời thư này."
+    ),
 }
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 
 def carry(parcel: Parcel, house: House, mailer: Mailer, store: ObjectStore) -> str:
@@ -74,20 +103,50 @@ def letter(parcel: Parcel, house: House, attachments: Attachments = ()) -> Outgo
         "file": parcel.file_name or "(không có tệp)",
         "reason": parcel.reason or "(không nêu)",
     }
+    words |= _of_theirs(parcel.original, house)
+    back = house.tagged(parcel)
     body = f"Kính gửi: {parcel.recipient}\n\n{BODIES[parcel.kind].format(**words)}\n\n{house.name}\n"
     return OutgoingMail(
         message_id=parcel.message_id,
         sender=house.address,
         recipient=parcel.address,
         subject=" ".join(SUBJECTS[parcel.kind].format(**words).split()),
-        body=body,
+        body=body + ("" if back or parcel.kind == ACKNOWLEDGE else _to_be_quoted(parcel, house)),
         attachments=attachments,
         headers=_headers(parcel),
+        return_path="" if parcel.kind == ACKNOWLEDGE else back or house.address,
+        reply_to=back,
     )
 
 
+def _of_theirs(original: Original | None, house: House) -> dict[str, str]:
+    if original is None:
+        return {"theirs": "(không rõ)", "received": "(không rõ)", "intake": "(không rõ)"}
+    return {
+        "theirs": original.subject or "(không có tiêu đề)",
+        "received": original.received_at.astimezone(house.zone).strftime("%H:%M ngày %d/%m/%Y"),
+        "intake": str(original.intake_id),
+    }
+
+
+def _to_be_quoted(parcel: Parcel, house: House) -> str:
+    """Where the address cannot say which delivery an answer is about, a subject can."""
+    if not house.address_key:
+        return ""
+    return f"\nNếu trả lời bằng thư mới, đề nghị ghi vào tiêu đề: {reference(parcel.id, house.address_key)}\n"
+
+
 def _headers(parcel: Parcel) -> tuple[tuple[str, str], ...]:
-    if parcel.kind != "recall":
+    """A receipt says that a program wrote it, so that no program answers it (RFC 3834)."""
+    if parcel.kind == ACKNOWLEDGE:
+        answered = _thread(parcel.original.message_id if parcel.original else "")
+        return (("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All"), *answered)
+    if parcel.kind == "recall":
+        return _thread(parcel.message_id.replace("<recall-", "<", 1))
+    return ()
+
+
+def _thread(original: str) -> tuple[tuple[str, str], ...]:
+    if not _MESSAGE_ID.fullmatch(original):
         return ()
-    original = parcel.message_id.replace("<recall-", "<", 1)
     return (("In-Reply-To", original), ("References", original))

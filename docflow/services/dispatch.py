@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, func, select, text, update
+from sqlalchemy import Row, ScalarSelect, func, select, text, update
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
-from docflow.db.models import Delivery, Document, DocumentFile, History
+from docflow.db.models import Delivery, Document, DocumentFile, History, Intake
 from docflow.domain.acts.dispatching import DELIVERING
 from docflow.domain.commands import WithReason
 from docflow.domain.consequences import Notice
@@ -19,7 +19,7 @@ from docflow.domain.errors import Forbidden, IllegalTransition, NotFound
 from docflow.domain.lifecycle import Action, DeliveryState, State
 from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
-from docflow.domain.snapshot import Actor, Snapshot
+from docflow.domain.snapshot import Actor, ClockKind, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures
 from docflow.services.transition import Moved, lock, move, perform
@@ -27,18 +27,30 @@ from docflow.services.transition import Moved, lock, move, perform
 LEASE = timedelta(minutes=5)
 MOST_ATTEMPTS = 8
 GONE = frozenset({DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.READ})
-UNWELCOME = frozenset({DeliveryState.REFUSED, DeliveryState.FAILED})
+UNWELCOME = frozenset({DeliveryState.REFUSED, DeliveryState.FAILED, DeliveryState.BOUNCED})
 """The ends of a delivery that clerks are told of."""
+ACKNOWLEDGE = "acknowledge"
+"""The kind of a receipt for what came in: it holds no document open, and nobody is troubled where it fails."""
 
 CLAIM = text(
     """
 UPDATE delivery d SET next_attempt_at = :until, attempts = d.attempts + 1, claimed_by = :worker
-FROM (SELECT id FROM delivery WHERE state = 'queued' AND next_attempt_at <= :now
+FROM (SELECT id FROM delivery WHERE state = 'queued' AND channel = 'email' AND next_attempt_at <= :now
       ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED) due
 WHERE d.id = due.id
 RETURNING d.id
 """
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The letter that a receipt is for, as it came in."""
+
+    intake_id: UUID
+    message_id: str
+    subject: str
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class Parcel:
     file_sha256: str | None
     reason: str = ""
     """Why it was returned or recalled, as the person who did it wrote."""
+    original: Original | None = None
 
 
 def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> list[Parcel]:
@@ -73,7 +86,22 @@ def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> li
         .where(Delivery.id.in_(ids))
         .order_by(Delivery.id)
     )
-    return [_parcel(*row) for row in rows]
+    originals = _originals(session, ids)
+    return [_parcel(row, originals.get(row[0].id)) for row in rows]
+
+
+def _originals(session: Session, ids: list[UUID]) -> dict[UUID, Original]:
+    """By receipt; the oldest where a document came more than once."""
+    came = (
+        select(Delivery.id, Intake.id, Intake.message_id, Intake.subject, Intake.received_at)
+        .join(Intake, (Intake.document_id == Delivery.document_id) & (Intake.state == "document"))
+        .where(Delivery.id.in_(ids), Delivery.kind == ACKNOWLEDGE)
+        .order_by(Intake.received_at.desc(), Intake.id.desc())
+    )
+    return {
+        receipt: Original(intake, message_id or "", subject, received_at)
+        for receipt, intake, message_id, subject, received_at in session.execute(came)
+    }
 
 
 def _reason() -> ScalarSelect[str | None]:
@@ -82,7 +110,8 @@ def _reason() -> ScalarSelect[str | None]:
     return newest.correlate(Delivery).scalar_subquery()
 
 
-def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None, reason: str | None) -> Parcel:
+def _parcel(row: Row[Delivery, Document, DocumentFile | None, str | None], original: Original | None) -> Parcel:
+    delivery, document, file, reason = row
     return Parcel(
         id=delivery.id,
         document_id=document.id,
@@ -98,6 +127,7 @@ def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None, r
         file_type=file.media_type if file else None,
         file_sha256=file.sha256 if file else None,
         reason=reason or "",
+        original=original,
     )
 
 
@@ -153,14 +183,23 @@ def _record(
             "attempts": parcel.attempts,
             "answer": answer[:500],
         }
-        if state in UNWELCOME:
-            plan.notices += _for_clerks(actor.directory, snapshot, f"delivery_{state}", parcel.id, asked.now)
+        if parcel.kind == ACKNOWLEDGE:
+            _acknowledged(plan, state)
+        elif state in UNWELCOME:
+            plan.notices += for_clerks(actor.directory, snapshot, f"delivery_{state}", parcel.id, asked.now)
         return plan
 
     return move(session, pictures, parcel.document_id, "deliver", asked, planner)
 
 
-def _for_clerks(directory: Directory, snapshot: Snapshot, kind: str, delivery_id: UUID, now: datetime) -> list[Notice]:
+def _acknowledged(plan: Plan, state: DeliveryState) -> None:
+    """The sender knows now (Decree 30/2020 art. 21). What people see of the document stays as it is."""
+    plan.visible_change = False
+    if state in GONE:
+        plan.stop(ClockKind.ACKNOWLEDGE)
+
+
+def for_clerks(directory: Directory, snapshot: Snapshot, kind: str, delivery_id: UUID, now: datetime) -> list[Notice]:
     clerks = directory.holders(Role.CLERK, directory.root.id)
     key = f"delivery:{delivery_id}:{snapshot.seq}"
     return [Notice(p.id, kind, key, now) for p in clerks if p.clearance >= snapshot.secrecy]
@@ -216,6 +255,7 @@ def recall(session: Session, pictures: Pictures, document_id: UUID, command: Wit
     moved = perform(session, pictures, document_id, Action.RECALL, command, asked)
     if not moved.repeated:
         queued = (Delivery.document_id == document_id) & (Delivery.state.in_(("queued", "failed")))
+        queued &= Delivery.kind != ACKNOWLEDGE
         session.execute(update(Delivery).where(queued).values(state="cancelled", settled_at=asked.now))
         session.execute(TAKE_BACK, {"id": document_id, "only": None, "now": asked.now})
     return moved
