@@ -471,11 +471,11 @@ def test_what_was_said_before_tls_is_forgotten(tmp_path: Path) -> None:
         opened(certificate=self_signed(tmp_path, "cu")) as office,
         socket.create_connection(("127.0.0.1", office.port), timeout=20) as plain,
     ):
-        plain.recv(1000)
-        plain.sendall(b"EHLO x\r\n")
-        plain.recv(1000)
-        plain.sendall(b"STARTTLS\r\nMAIL FROM:<injected@b.example>\r\n")
-        plain.recv(1000)
+        with plain.makefile("rb", buffering=0) as bare:
+            _answer(bare)
+            for said in (b"EHLO x\r\n", b"STARTTLS\r\nMAIL FROM:<injected@b.example>\r\n"):
+                plain.sendall(said)
+                _answer(bare)
         with ssl._create_unverified_context().wrap_socket(plain) as safe, safe.makefile("rb") as answers:
             safe.sendall(b"EHLO x\r\n")
             _answer(answers)

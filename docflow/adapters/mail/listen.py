@@ -172,7 +172,7 @@ class MailListener:
 
 def _tell(what: str, error: Exception) -> None:
     expected = isinstance(error, DocflowError | TLSSetupException | OSError)
-    _log.warning("%s: %s: %s", what, type(error).__name__, error, exc_info=None if expected else error)
+    _log.warning("%s: %r", what, error.__cause__ or error, exc_info=None if expected else error)
 
 
 def _host(session: Session | None) -> str:
