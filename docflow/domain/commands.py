@@ -89,11 +89,12 @@ Email = Annotated[str, StringConstraints(max_length=320)]
 
 
 class Recipient(Command):
-    """Somebody an outgoing document goes to; ``channel`` says how."""
+    """Somebody an outgoing document goes to; ``channel`` says how. By edXML, ``address`` is a partner's name or one
+    of its agency codes (``config/partners.yaml``)."""
 
     name: Name
     address: Email = ""
-    channel: Literal["email", "paper"] = "email"
+    channel: Literal["email", "paper", "edxml"] = "email"
 
 
 class Dispatch(Command):

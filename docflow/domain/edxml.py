@@ -6,6 +6,14 @@ from datetime import UTC, date, datetime
 from enum import IntEnum, StrEnum
 from hashlib import sha256
 
+EXCHANGE = "exchange"
+"""The move that history tells of a message beside the document itself: a status, a wish to take it back."""
+
+
+def document_id_of(agency_code: str, day: date, name: str) -> str:
+    """Ours, in the form that the field uses: ``H99.15,2026/03/02,15/QĐ-UBND``."""
+    return f"{agency_code},{day:%Y/%m/%d},{name}"
+
 
 class Business(IntEnum):
     """``BussinessDocType``, in the wire's spelling."""

@@ -1,7 +1,7 @@
 """A plan as the one statement takes it: rows as JSON."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from docflow.db.queries.context import Context
 from docflow.domain.audit import HistoryRow, row_hash
 from docflow.domain.consequences import Call, Fired, NewUrging, Notice, task_json
 from docflow.domain.deadlines import next_firing
+from docflow.domain.edxml import EXCHANGE, document_id_of
 from docflow.domain.lifecycle import ENDS
 from docflow.domain.plan import Plan
 from docflow.domain.searching import searchable
@@ -47,12 +48,12 @@ def payload_of(context: Context, plan: Plan, name: str, asked: Asked) -> Row:
         "stage_times": _stage_times(plan),
         "readers": [{"id": i} for i in plan.readers - context.readers],
         "files": [_file(plan, asked, f) for f in plan.files],
-        "deliveries": [_delivery(plan, d) for d in plan.deliveries],
+        "deliveries": [_delivery(context, plan, d) for d in plan.deliveries],
         "notices": [_notice(n) for n in plan.notices],
         "calls": [_call(c) for c in plan.calls],
         "entries": _entries(plan, asked),
         "first": [],
-        "events": _events(plan, history.seq),
+        "events": _events(context, plan, history.seq, name),
     }
 
 
@@ -263,7 +264,7 @@ def _file(plan: Plan, asked: Asked, file: Any) -> Row:
     return {name: getattr(file, name) for name in file.__slots__} | {"created_by": asked.user_id}
 
 
-def _delivery(plan: Plan, d: Any) -> Row:
+def _delivery(context: Context, plan: Plan, d: Any) -> Row:
     domain = plan.doc.configuration.agency.email.partition("@")[2]
     by_hand = d.channel == "paper"
     doc = plan.doc
@@ -274,9 +275,17 @@ def _delivery(plan: Plan, d: Any) -> Row:
         "address": d.address,
         "channel": d.channel,
         "state": "sent" if by_hand else "queued",
-        "message_id": f"<{d.id}@{domain}>",
+        "message_id": _known_as(context, plan) if d.channel == "edxml" else f"<{d.id}@{domain}>",
         "file_id": doc.signed_file_id or doc.pinned_file_id or doc.main_file_id,
     }
+
+
+def _known_as(context: Context, plan: Plan) -> str:
+    """The DocumentId that it has for all partners, and that their status messages quote."""
+    doc = plan.doc
+    told = context.row["document_date"] if doc.direction == "outgoing" else None
+    day = date.fromisoformat(str(told)) if told else plan.now.astimezone(doc.calendars.for_units().zone).date()
+    return document_id_of(doc.configuration.agency.code, day, doc.notation or str(doc.id))
 
 
 def _entries(plan: Plan, asked: Asked) -> list[Row]:
@@ -296,7 +305,7 @@ def _entries(plan: Plan, asked: Asked) -> list[Row]:
     ]
 
 
-def _events(plan: Plan, seq: int) -> list[Row]:
+def _events(context: Context, plan: Plan, seq: int, name: str) -> list[Row]:
     """What is left to do once this is committed (design §4)."""
     doc, before = plan.doc, plan.before
     topics: list[str] = []
@@ -306,6 +315,8 @@ def _events(plan: Plan, seq: int) -> list[Row]:
         topics.append("advance")
     if plan.files:
         topics.append("render")
+    if context.row.get("exchange") and name != EXCHANGE:
+        topics.append("exchange")
     return [{"topic": topic, "seq": seq, "state": doc.state.value} for topic in topics]
 
 

@@ -36,10 +36,15 @@ def _recipients(plan: Plan) -> tuple[Recipient, ...]:
 
 
 def _delivery(plan: Plan, recipient: Recipient) -> NewDelivery:
-    if recipient.channel == "email" and plan.doc.secrecy > 0:
+    if recipient.channel != "paper" and plan.doc.secrecy > 0:
+        by = "edXML" if recipient.channel == "edxml" else "e-mail"
         raise Invalid(
-            f"A secret document does not leave by e-mail ({recipient.name}). Use the channel 'paper'.",
+            f"A secret document does not leave by {by} ({recipient.name}). Use the channel 'paper'.",
             field="recipients",
+        )
+    if recipient.channel == "edxml" and not recipient.address:
+        raise Invalid(
+            f"{recipient.name} has no agency code. Give it, or the partner's name, as the address.", field="recipients"
         )
     if recipient.channel == "email" and not recipient.address:
         raise Invalid(f"{recipient.name} has no e-mail address. Give one, or use the channel 'paper'.")
