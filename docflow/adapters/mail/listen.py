@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException
+from sqlalchemy.exc import SQLAlchemyError
 
 from docflow.adapters.mail.listen_at import Address, Certificate
 from docflow.domain.errors import DocflowError, TooLarge
@@ -171,7 +172,7 @@ class MailListener:
 
 
 def _tell(what: str, error: Exception) -> None:
-    expected = isinstance(error, DocflowError | TLSSetupException | OSError)
+    expected = isinstance(error, DocflowError | SQLAlchemyError | TLSSetupException | OSError)
     _log.warning("%s: %r", what, error.__cause__ or error, exc_info=None if expected else error)
 
 
