@@ -1,7 +1,8 @@
-"""Mail handed in as it is, and the ledger of what came in."""
+"""Mail handed in as it is: by people and machines with a token, and by programs that sign what they send."""
 
-from typing import IO, Annotated, Any, BinaryIO, Literal, cast
-from uuid import UUID
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import IO, Annotated, Any, BinaryIO, cast
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
@@ -11,13 +12,12 @@ from docflow.api import openapi
 from docflow.api.asking import INTAKE, Call, Calling, answer, once, require_role
 from docflow.api.bodies import media_type, spooled
 from docflow.api.errors import UnsupportedMediaType
-from docflow.api.paging import Cursor, Limit, Pages, page
-from docflow.api.representations import intake_json
-from docflow.db.queries.intake import intakes
+from docflow.api.signed import Signed, is_signed, signed_body
 from docflow.domain.errors import Invalid
 from docflow.domain.roles import Role
 from docflow.services.asked import Asked
 from docflow.services.intake import Envelope, receive, take_in
+from docflow.services.letters import TakenIn
 
 router = APIRouter(prefix="/api/v1", tags=["intake"])
 
@@ -35,14 +35,41 @@ OTHERWISE: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def raw_mail(request: Request) -> Any:
-    """The token and the role are looked at before the body is read."""
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A body in a temporary file; ``signed`` where a program's signature stands for a token."""
+
+    file: IO[bytes]
+    signed: Signed | None = None
+
+    def envelope(self, call: Call) -> Envelope:
+        """What was signed once and sent again lies in the same place."""
+        if self.signed is None:
+            return Envelope("api", request_id=call.request_id or "")
+        signed = self.signed
+        return Envelope("webhook", signed.source, signed.signature, request_id=call.request_id or "")
+
+
+async def raw_mail(request: Request) -> AsyncIterator[Brought]:
+    """Who brings it is looked at before the body is read."""
+    async for brought in brought_by(request, ACCEPTED):
+        yield brought
+
+
+async def brought_by(request: Request, accepted: tuple[str, ...]) -> AsyncIterator[Brought]:
+    """Raises Unauthenticated, Forbidden, UnsupportedMediaType, TooLarge."""
     call = Call(request)
-    await run_in_threadpool(_may_bring_mail, call)
-    if media_type(request) not in ACCEPTED:
-        raise UnsupportedMediaType(f"Send the raw message as message/rfc822, not {media_type(request)}.")
-    async for file in spooled(request, call.container.settings.mail_limit):
-        yield file
+    limit = call.container.settings.mail_limit
+    if not is_signed(request):
+        await run_in_threadpool(_may_bring_mail, call)
+    if media_type(request) not in accepted:
+        raise UnsupportedMediaType(f"Send the raw message as {accepted[0]}, not {media_type(request)}.")
+    if is_signed(request):
+        async for signed in signed_body(request, limit):
+            yield Brought(signed.file, signed)
+    else:
+        async for file in spooled(request, limit):
+            yield Brought(file)
 
 
 def _may_bring_mail(call: Call) -> None:
@@ -50,26 +77,39 @@ def _may_bring_mail(call: Call) -> None:
         require_role(call.reader(session, INTAKE), Role.INTEGRATION, Role.CLERK)
 
 
+WITH_TOKEN_OR_SIGNED: dict[str, Any] = {"security": [{"bearer": []}, {}]}
+
+
 @router.post(
     "/intake/email",
     status_code=201,
-    responses=OTHERWISE | openapi.problems(403, 413, 415, 422),
-    openapi_extra=openapi.change(openapi.raw_body("message/rfc822", MAIL)),
+    responses=OTHERWISE | openapi.problems(401, 403, 413, 415, 422),
+    openapi_extra=openapi.change(openapi.raw_body("message/rfc822", MAIL)) | WITH_TOKEN_OR_SIGNED,
 )
-def post_email(call: Calling, mail: Annotated[IO[bytes], Depends(raw_mail)]) -> Response:
-    """Hand in one raw message. What is answered with 2xx is kept, whatever becomes of it."""
+def post_email(call: Calling, mail: Annotated[Brought, Depends(raw_mail)]) -> Response:
+    """Hand in one raw message, with a token or signed: `X-Docflow-Source` names the program, `X-Docflow-Timestamp` is
+    in seconds since 1970, `X-Docflow-Signature` is `sha256=` and the HMAC-SHA256 of `timestamp.body` in hex. What is
+    answered with 2xx is kept, whatever becomes of it."""
     container = call.container
-    _refuse_empty(mail)
-    envelope = Envelope("api", request_id=call.request_id or "")
-    taken = take_in(container.intake_tools, cast(BinaryIO, mail), envelope, limit=container.settings.mail_limit)
+    _refuse_empty(mail.file)
+    source = cast(BinaryIO, mail.file)
+    taken = take_in(container.intake_tools, source, mail.envelope(call), limit=container.settings.mail_limit)
+    return received(call, mail, taken)
+
+
+def received(call: Call, brought: Brought, taken: TakenIn) -> Response:
+    """What lies safely in the store is entered, in one transaction."""
+    container = call.container
     with container.sessions.begin() as session:
-        identity = call.identify(session, INTAKE)
-        reader = call.reader_as(session, identity, taken.raw.sha256)
 
         def make(asked: Asked) -> dict[str, Any]:
             return receive(session, container.pictures, taken, asked).as_json()
 
-        body, repeated = once(session, reader.asked, make)
+        if brought.signed is not None:
+            body, repeated = make(Asked(call.now, "webhook", request_id=call.request_id)), False
+        else:
+            identity = call.identify(session, INTAKE)
+            body, repeated = once(session, call.reader_as(session, identity, taken.raw.sha256).asked, make)
     container.waker.wake()
     location = f"/api/v1/documents/{body['document_id']}" if body["document_id"] else None
     return answer(body, STATUSES[body["state"]], repeated=repeated, location=location)
@@ -79,25 +119,3 @@ def _refuse_empty(body: IO[bytes]) -> None:
     if not body.read(1):
         raise Invalid("The message is empty. Send the raw message as the body.")
     body.seek(0)
-
-
-@router.get("/intake", responses=openapi.problems(403, 422))
-def get_intake(
-    call: Calling,
-    state: Literal["document", "linked", "quarantine", "rejected"] | None = None,
-    channel: str | None = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> Response:
-    """Newest first; for clerks."""
-    pages = Pages(call.container.settings, "intake", [state, channel])
-    if channel is not None and len(channel) > 20:
-        raise Invalid("There is no such channel.", field="channel")
-    with call.container.sessions.begin() as session:
-        reader = call.reader(session)
-        require_role(reader, Role.CLERK)
-        after = pages.read(cursor)
-        last = UUID(after[0]) if after else None
-        rows = intakes(session, reader.sight, state=state, channel=channel, after=last, limit=limit + 1)
-        items = [intake_json(row, readable=seen) for row, seen in rows[:limit]]
-    return answer(page(items, pages.write([items[-1]["id"]]) if len(rows) > limit else None))

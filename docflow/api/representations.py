@@ -5,7 +5,18 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from docflow.db.models import Delivery, Document, DocumentFile, History, Intake, Substitution, Task
+from docflow.db.models import (
+    Arrival,
+    Delivery,
+    Document,
+    DocumentFile,
+    History,
+    Intake,
+    MailboxMark,
+    MailboxProof,
+    Substitution,
+    Task,
+)
 from docflow.db.queries.documents import Beside
 from docflow.db.queries.people import Account
 from docflow.domain.audit import instant
@@ -265,14 +276,19 @@ def substitution_json(row: Substitution, directory: Directory, now: datetime) ->
     }
 
 
-def intake_json(row: Intake, *, readable: bool) -> Json:
-    """Where the document is not the reader's to see, neither is what the mail said."""
+def intake_json(row: Intake, directory: Directory, *, readable: bool) -> Json:
+    """Where the document is not the reader's to see, neither is what the letter said."""
     told = readable or row.document_id is None
+    own = f"{ROOT}/intake/{row.id}"
     return {
         "id": str(row.id),
+        "kind": row.kind,
         "channel": row.channel,
         "state": row.state,
+        "reason_code": row.reason_code,
         "reason": row.reason,
+        "scan": row.scan or None,
+        "rule": row.rule,
         "message_id": row.message_id if told else None,
         "sender": row.sender if told else None,
         "subject": row.subject if told else None,
@@ -280,4 +296,45 @@ def intake_json(row: Intake, *, readable: bool) -> Json:
         "repeats": row.repeats,
         "defects": row.defects if told else [],
         "received_at": when(row.received_at),
+        "received_by": someone(directory, row.received_by),
+        "decision": _decision_json(row, directory),
+        "links": {"self": own} | ({"raw": f"{own}/raw"} if told else {}),
+    }
+
+
+def _decision_json(row: Intake, directory: Directory) -> Json | None:
+    if row.decided_at is None:
+        return None
+    action, _, reason = row.decision.partition(": ")
+    by = someone(directory, row.decided_by)
+    return {"action": action, "reason": reason or None, "by": by, "at": when(row.decided_at)}
+
+
+def arrival_json(arrival: Arrival) -> Json:
+    names = ("channel", "source", "place", "moved_to", "envelope")
+    return {
+        "id": str(arrival.id),
+        **{name: getattr(arrival, name) for name in names},
+        "sha256": arrival.raw_sha256,
+        "received_at": when(arrival.received_at),
+    }
+
+
+def mailbox_json(mark: MailboxMark) -> Json:
+    return {
+        "name": mark.name,
+        "looked_at": when(mark.looked_at),
+        "failing_since": when(mark.failing_since),
+        "last_error": mark.last_error,
+        "troubles": mark.troubles,
+    }
+
+
+def proof_json(proof: MailboxProof) -> Json:
+    names = ("mailbox", "held", "known", "recovered", "agreed", "findings")
+    return {
+        "id": str(proof.id),
+        "day": day(proof.day),
+        "made_at": when(proof.made_at),
+        **{name: getattr(proof, name) for name in names},
     }
