@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from docflow.domain.consequences import NewFile
 from docflow.domain.mail_rules import MailRule
 from docflow.domain.timing import Urgency
+from docflow.services import acknowledging, bounces, linking
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
 from docflow.services.files import new_file, record_blob
@@ -21,24 +22,43 @@ NO_SUBJECT = "(không có trích yếu)"
 
 
 def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail, asked: Asked) -> Admitted:
+    """A report settles a delivery; what a program answered us without a file is noted; everything else is a document,
+    with a receipt for its sender and a tie to what it answers. What a clerk releases is a document in any case."""
     _, configuration = pictures.newest(session)
+    engine = replace(asked, user_id=None, key=None)
+    if mail.report is not None and mail.automatic and not taken.released:
+        return bounces.take(session, pictures, taken, mail, engine)
+    match = linking.find(session, configuration, taken, mail)
+    if match is not None and mail.automatic and not taken.parts and not taken.released:
+        linking.note_automatic(session, pictures, match, mail.message_id, engine)
+        return Admitted("linked", match.document_id, "automatic_answer", "A program answered a mail we sent.")
     chosen = choose(configuration, taken, mail)
     rule, refused = chosen.rule, chosen.refusal(configuration.intake.unknown_sender)
     if refused is not None and not taken.released:
         return quarantined(refused.code, refused.message)
     for part in taken.parts:
         record_blob(session, part.stored, asked.now)
+    new = _metadata(mail, rule).model_copy(update=dict(taken.mended))
+    receipt = acknowledging.receipt(session, pictures, taken, mail, secrecy=new.secrecy, now=asked.now)
     moved = create(
         session,
         pictures,
-        _metadata(mail, rule).model_copy(update=dict(taken.mended)),
+        new,
         _files(taken),
-        replace(asked, user_id=None, key=None),
+        engine,
         trusted=chosen.trusted,
-        electronic=True,
+        electronic=receipt.owed,
         rule=_named(rule) if rule else None,
+        data=_answers(match),
     )
-    return Admitted("document", UUID(moved.answer["id"]), rule=rule.name if rule else None)
+    document_id = UUID(moved.answer["id"])
+    if match is not None:
+        linking.answered(session, pictures, match, document_id, engine)
+    return Admitted("document", document_id, rule=rule.name if rule else None)
+
+
+def _answers(match: linking.Match | None) -> dict[str, Any]:
+    return {"answers": str(match.document_id)} | linking.told(match) if match else {}
 
 
 def _metadata(mail: ParsedMail, rule: MailRule | None) -> NewDocument:
