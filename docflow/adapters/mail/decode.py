@@ -6,6 +6,9 @@ Imported by the parse worker, so it uses the standard library only and imports l
 import binascii
 import re
 import unicodedata
+from urllib.parse import unquote_to_bytes
+
+from docflow.adapters.mail import iconv
 
 UNKNOWN_CHARSET = "unknown charset"
 WRONG_CHARSET = "bytes that do not fit their charset"
@@ -41,20 +44,26 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,99}")
 
+_PERCENT = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")  # of a byte that is not ASCII
 MAX_NAME = 200
 _TRUSTED_SHARE = 5  # one-byte text read as UTF-8 is wrong nearly everywhere
 _EXTENSIONS = {
     "application/pdf": ".pdf",
     "application/ms-tnef": ".dat",
+    "application/vnd.ms-tnef": ".dat",
     "application/pkcs7-signature": ".p7s",
     "application/x-pkcs7-signature": ".p7s",
     "application/pkcs7-mime": ".p7m",
+    "application/x-pkcs7-mime": ".p7m",
+    "application/pgp-encrypted": ".asc",
     "application/pgp-signature": ".asc",
     "image/gif": ".gif",
     "image/jpeg": ".jpg",
     "image/png": ".png",
     "image/tiff": ".tif",
     "message/delivery-status": ".txt",
+    "message/disposition-notification": ".txt",
+    "message/global": ".eml",
     "message/rfc822": ".eml",
     "text/calendar": ".ics",
     "text/html": ".html",
@@ -83,7 +92,8 @@ def decode(raw: bytes, charset: str | None, defects: set[str]) -> str:
         # "us-ascii" and "iso-8859-1" are what software writes that does not know; UTF-8 rarely fits by chance.
         return decode_unlabelled(raw, "cp1252")
     try:
-        return raw.decode(codec)
+        vietnamese = iconv.known(name)
+        return iconv.decode(raw, vietnamese) if vietnamese else raw.decode(codec)
     except LookupError:
         defects.add(UNKNOWN_CHARSET)
         return decode_unlabelled(raw)
@@ -162,6 +172,17 @@ def parameter(value: object, defects: set[str]) -> str:
         except UnicodeEncodeError:
             return one_line(text)
     return decode_words(str(value), defects) if value else ""
+
+
+def file_name(value: object, defects: set[str]) -> str:
+    """A parameter that names a file; some programs percent-encode it without saying so (RFC 2231 would)."""
+    name = parameter(value, defects)
+    if isinstance(value, tuple) or not name.isascii() or not _PERCENT.search(name):
+        return name
+    try:
+        return one_line(unquote_to_bytes(name).decode("utf-8"))
+    except ValueError:
+        return name
 
 
 def safe_media_type(declared: str) -> str:

@@ -2,20 +2,23 @@
 
 import json
 import signal
-import subprocess
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import IO, Any
 
 import structlog
 
 import docflow
+from docflow.adapters.mail.readers import Readers
 from docflow.domain.errors import Unavailable, UnsupportedFile
-from docflow.services.ports import MailAttachment, ParsedMail
+from docflow.services.ports import Hazard, MailAttachment, MailReport, ParsedMail, ReportedRecipient
 
 _WORKER = "docflow.adapters.mail.parse_worker"
 _MIB = 1024 * 1024
+_ANSWER_BYTES = 16 * _MIB  # the text is cut, so no answer is larger
+_OPEN_FILES = 32
 _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STDERR_SHOWN = 2_000
 
@@ -23,7 +26,11 @@ log = structlog.get_logger(__name__)
 
 
 class LimitedMailParser:
-    """Implements ``ports.MailParser``. Seconds and bytes are per mail."""
+    """Implements ``ports.MailParser``. Seconds and bytes are per mail.
+
+    One process beside this one forks for every mail (see ``forking``). It is started with the first mail and ends with
+    ``close``, with this object or with this process, whichever comes first.
+    """
 
     def __init__(
         self,
@@ -34,9 +41,12 @@ class LimitedMailParser:
         memory_bytes: int = 1024 * _MIB,
     ) -> None:
         self._max_bytes = max_bytes
-        self._cpu_seconds = cpu_seconds
+        self._limits = {"CPU": cpu_seconds, "AS": memory_bytes, "NOFILE": _OPEN_FILES}
         self._wall_seconds = wall_seconds
-        self._memory_bytes = memory_bytes
+        root = str(Path(docflow.__path__[0]).parent)
+        readers = Readers(self._command, {"PYTHONPATH": root, "LC_ALL": "C.UTF-8", "TMPDIR": tempfile.gettempdir()})
+        self._readers = readers
+        self._end = weakref.finalize(self, readers.close)
 
     def parse(self, raw: Path, into: Path) -> ParsedMail:
         """Take the raw message apart; attachments are written below ``into``.
@@ -49,38 +59,36 @@ class LimitedMailParser:
         if size > self._max_bytes:
             raise _unsupported("too_large", f"The message has {size:,} bytes; at most {self._max_bytes:,} are read.")
         into.mkdir(parents=True, exist_ok=True)
-        found = self._run(raw, into)
+        found = self._run(raw, into, size)
         if "refused" in found:
             raise _unsupported(found["refused"], found["message"])
         return _parsed(found, into)
 
-    def _run(self, raw: Path, into: Path) -> dict[str, Any]:
-        # Files and not pipes: the worker's limit on file size then holds for its answer too.
+    def close(self) -> None:
+        """End the reading process; a later ``parse`` starts a new one."""
+        self._readers.close()
+
+    def _run(self, raw: Path, into: Path, size: int) -> dict[str, Any]:
+        job = {
+            "limits": self._limits | {"FSIZE": size + _ANSWER_BYTES},  # no file of a mail is larger than the mail
+            "wall": self._wall_seconds,
+            "work": {"raw": str(raw.resolve()), "into": str(into.resolve())},
+        }
+        # Files and not pipes: the child's limit on file size then holds for its answer too.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            try:
-                done = subprocess.run(
-                    self._command(raw, into),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env={"PYTHONPATH": str(Path(docflow.__path__[0]).parent), "LC_ALL": "C.UTF-8"},
-                    timeout=self._wall_seconds,
-                    start_new_session=True,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                raise _unsupported("too_slow", "The message takes too long to read.") from None
-            except OSError as error:
-                raise Unavailable(f"The mail reader cannot be started ({error}). Try again later.") from error
-            _check(done.returncode, err)
+            ended = self._readers.run(job, out, err)
+            if ended.late:
+                raise _unsupported("too_slow", "The message takes too long to read.")
+            _check(ended.code, err)
             out.seek(0)
             found: dict[str, Any] = json.load(out)
             return found
 
-    def _command(self, raw: Path, into: Path) -> list[str]:
-        limits = [str(self._cpu_seconds), str(self._memory_bytes)]
-        # -S: no site-packages' start-up files; -P and -s: nothing from the working folder or the home.
-        return [sys.executable, "-S", "-P", "-s", "-m", _WORKER, str(raw.resolve()), str(into.resolve()), *limits]
+    @staticmethod
+    def _command() -> list[str]:
+        # -S: no site-packages' start-up files; -P and -s: nothing from the working folder or the home. The few
+        # libraries that some mails need are found where this process finds them.
+        return [sys.executable, "-S", "-P", "-s", "-m", _WORKER, json.dumps([path for path in sys.path if path])]
 
 
 def _check(code: int, err: IO[bytes]) -> None:
@@ -101,6 +109,7 @@ def _unsupported(reason: str, message: str) -> UnsupportedFile:
 
 
 def _parsed(found: dict[str, Any], into: Path) -> ParsedMail:
+    hazard, report = found["hazard"], found["report"]
     return ParsedMail(
         content_key=found["content_key"],
         message_id=found["message_id"],
@@ -114,6 +123,11 @@ def _parsed(found: dict[str, Any], into: Path) -> ParsedMail:
         automatic=found["automatic"],
         attachments=tuple(_attachment(one, into) for one in found["attachments"]),
         defects=tuple(found["defects"]),
+        reply_to=tuple(found["reply_to"]),
+        return_path=found["return_path"],
+        authentication=tuple(found["authentication"]),
+        hazard=Hazard(**hazard) if hazard else None,
+        report=_report(report) if report else None,
     )
 
 
@@ -125,4 +139,13 @@ def _attachment(found: dict[str, Any], into: Path) -> MailAttachment:
         size=found["size"],
         sha256=found["sha256"],
         inline=found["inline"],
+    )
+
+
+def _report(found: dict[str, Any]) -> MailReport:
+    return MailReport(
+        kind=found["kind"],
+        original_id=found["original_id"],
+        recipients=tuple(ReportedRecipient(**one) for one in found["recipients"]),
+        disposition=found["disposition"],
     )

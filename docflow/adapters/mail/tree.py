@@ -100,9 +100,18 @@ def walk(root: Part) -> Iterator[Part]:
         yield from walk(child)
 
 
-def read(source: BinaryIO) -> Part:
-    """Parse the message; raises Refused at the limit that is broken first."""
-    parser = BytesFeedParser(Part, policy=_Policy())
+def read(source: BinaryIO, parts: list[int] | None = None) -> Part:
+    """Parse the message; raises Refused at the limit that is broken first.
+
+    ``parts`` is the count of the message that this one came in: the limit is for all together.
+    """
+
+    def made(policy: Any = None) -> Part:
+        part = Part(policy)
+        part.parts = parts if parts is not None else part.parts
+        return part
+
+    parser = BytesFeedParser(made, policy=_Policy())
     start = source.read(_PIECE).removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     if not start.strip():
         raise Refused("empty", "The message is empty.")
