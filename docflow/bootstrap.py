@@ -11,6 +11,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from docflow.adapters.inspect.clamd import ClamdScanner
+from docflow.adapters.inspect.recognise import TesseractRecogniser
+from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.render import LimitedInspector
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer
@@ -24,6 +26,7 @@ from docflow.domain.errors import Invalid, Unavailable
 from docflow.services.intake import Tools
 from docflow.services.pictures import Pictures
 from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer, VirusScanner, WebhookClient
+from docflow.services.recognition import Recogniser
 from docflow.services.sign import KeyRing
 from docflow.settings import Settings
 
@@ -95,12 +98,23 @@ class Container:
         return LimitedMailParser()
 
     @cached_property
+    def recogniser(self) -> Recogniser:
+        return TesseractRecogniser()
+
+    @cached_property
     def authority(self) -> DemoAuthority:
         return DemoAuthority(self.settings.data_dir / "keys")
 
     @cached_property
     def intake_tools(self) -> Tools:
-        return Tools(self.store, self.parser, self.inspector, scanner=self.scanner, address_key=self.address_key)
+        return Tools(
+            self.store,
+            self.parser,
+            self.inspector,
+            edxml=SafeEdxmlReader(),
+            scanner=self.scanner,
+            address_key=self.address_key,
+        )
 
     @cached_property
     def scanner(self) -> VirusScanner | None:
@@ -129,6 +143,11 @@ class Container:
     @cached_property
     def webhooks(self) -> WebhookClient:
         return HttpWebhookClient()
+
+    @cached_property
+    def partners(self) -> WebhookClient:
+        """For edXML messages, which can be large."""
+        return HttpWebhookClient(seconds=120.0)
 
     def close(self) -> None:
         self.waker.stop()

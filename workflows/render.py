@@ -6,7 +6,7 @@ import logging
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from docflow.services import outbox, renditions
+from docflow.services import outbox, renditions, sweep
 from docflow.services.outbox import Event
 from docflow.services.renditions import Source
 from workflows.engine import Engine, current, discreet, reason, run_name, take_turns
@@ -57,8 +57,11 @@ def _failed(engine: Engine, event: Event, why: str) -> None:
 
 
 def _done(engine: Engine, event: Event) -> None:
-    with engine.container.sessions.begin() as session:
+    container = engine.container
+    with container.sessions.begin() as session:
+        sweep.enqueue(session, "index", [event.document_id], container.clock())
         outbox.done(session, engine.name, [event.id])
+    container.waker.wake()
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="render {sha256}")

@@ -19,10 +19,13 @@ FLOWS = {
     "router": "workflows.router:router",
     "deliver": "workflows.deliver:deliver",
     "render": "workflows.render:render",
+    "index": "workflows.index:index",
+    "recognise": "workflows.recognise:recognise",
     "escalate": "workflows.escalate:escalate",
     "notify": "workflows.notify:notify",
     "mail": "workflows.notify:mail_notices",
     "webhooks": "workflows.notify:call_webhooks",
+    "exchange": "workflows.exchange:exchange_with_partners",
 }
 """Long-lived flows, kept running shift after shift."""
 LOOPS = {

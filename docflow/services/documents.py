@@ -26,6 +26,7 @@ from docflow.domain.routes import Route
 from docflow.domain.searching import searchable
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.domain.timing import Urgency
+from docflow.services import full_text
 from docflow.services.asked import Asked
 from docflow.services.files import one_main
 from docflow.services.idempotency import first_answer, keep_answer
@@ -115,6 +116,7 @@ def create(
     row = _row(session, new, directory, configuration, number, actor, asked, trusted=trusted, rule=rule)
     session.add(Document(**row, **({"exchange": exchange} if exchange else {})))
     session.flush()
+    full_text.enter(session, row)
     calendar_version, calendars = pictures.current_calendars(session)
     row["exchange"] = exchange
     begun = row | {"tasks": None, "clocks": None, "calendar_version": calendar_version}

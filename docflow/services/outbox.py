@@ -31,6 +31,7 @@ UPDATE outbox SET available_at = :again, last_error = :error, claimed_by = NULL,
 WHERE id = :id AND claimed_by = :worker
 """
 )
+RENEW = text("UPDATE outbox SET available_at = :until WHERE id = :id AND claimed_by = :worker RETURNING id")
 WAITING = text("SELECT topic, count(*), min(created_at), count(dead_at) FROM outbox GROUP BY topic")
 
 
@@ -51,6 +52,12 @@ def claim(session: Session, topic: str, worker: str, now: datetime, *, most: int
         CLAIM, {"topic": topic, "worker": worker, "now": now, "until": now + LEASE, "most": most}
     ).all()
     return sorted((Event(*row) for row in rows), key=lambda e: e.id)
+
+
+def renew(session: Session, worker: str, event: Event, now: datetime) -> bool:
+    """For work that takes longer than a lease. False where somebody else has it by now."""
+    row = {"id": event.id, "worker": worker, "until": now + LEASE}
+    return session.execute(RENEW, row).one_or_none() is not None
 
 
 def done(session: Session, worker: str, ids: list[int]) -> None:

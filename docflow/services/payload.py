@@ -315,6 +315,8 @@ def _events(context: Context, plan: Plan, seq: int, name: str) -> list[Row]:
         topics.append("advance")
     if plan.files:
         topics.append("render")
+    elif plan.number is not None or name == "edit":
+        topics.append("index")
     if context.row.get("exchange") and name != EXCHANGE:
         topics.append("exchange")
     return [{"topic": topic, "seq": seq, "state": doc.state.value} for topic in topics]

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from docflow.db.base import new_id
 from docflow.db.models import DocumentFile, Rendition
 from docflow.domain.errors import UnsupportedFile
+from docflow.domain.searching import letters
 from docflow.services.files import record_blob
 from docflow.services.ports import Inspector, ObjectStore, Renditions, StoredObject
 
@@ -58,10 +59,15 @@ def _stored(store: ObjectStore, found: Renditions) -> dict[str, StoredObject]:
     stored = {}
     for kind, media_type in MEDIA_TYPES.items():
         path: Path | None = getattr(found, kind)
-        if path is not None:
+        if path is not None and not (kind == "text" and _blank(path)):
             with path.open("rb") as data:
                 stored[kind] = store.put(data, media_type=media_type)
     return stored
+
+
+def _blank(path: Path) -> bool:
+    """Pages that are pictures have a text file without a word."""
+    return not letters(path.read_text("utf-8", "replace"))
 
 
 def record(session: Session, source: Source, made: Made, now: datetime) -> None:
