@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.clamd import ClamdScanner
 from docflow.adapters.inspect.recognise import TesseractRecogniser
-from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.render import LimitedInspector
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer

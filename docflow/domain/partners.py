@@ -54,3 +54,9 @@ def by_organ(partners: Iterable[Partner], organ_id: str) -> Partner | None:
     """Codes are compared without regard to letter case."""
     wanted = organ_id.casefold()
     return next((p for p in partners if wanted in (o.casefold() for o in p.organ_ids)), None)
+
+
+def addressed(partners: Iterable[Partner], address: str) -> Partner | None:
+    """A recipient of edXML is named by the partner's name or by one of its codes."""
+    known = tuple(partners)
+    return next((p for p in known if p.name == address.casefold()), None) or by_organ(known, address)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from docflow.domain.edxml import EdxmlMessage
-from docflow.services import admit_file, admit_mail
+from docflow.services import admit_edxml, admit_file, admit_mail
 from docflow.services.asked import Asked
 from docflow.services.letters import Admitted, LooseFile, Refusal, TakenIn, quarantined
 from docflow.services.pictures import Pictures
@@ -21,6 +21,8 @@ def admit(session: Session, pictures: Pictures, intake_id: UUID, taken: TakenIn,
     match taken.content:
         case ParsedMail() as mail:
             return admit_mail.admit(session, pictures, taken, mail, asked)
+        case EdxmlMessage() as message:
+            return admit_edxml.admit(session, pictures, taken, message, asked)
         case LooseFile() as file:
             return admit_file.admit(session, pictures, taken, file, asked)
     return quarantined("unreadable", "It cannot be read here. Look at it and release or reject it.")

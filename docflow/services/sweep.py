@@ -58,6 +58,7 @@ QUEUES = {
     "delivery": ("next_attempt_at", "state = 'queued'"),
     "notice_mail": ("next_attempt_at", "state = 'queued'"),
     "webhook_call": ("next_attempt_at", "state = 'queued'"),
+    "exchange_message": ("next_attempt_at", "state = 'queued'"),
 }
 """Where workers hold claims: by table the column that their lease moves on, and which rows wait."""
 
