@@ -46,27 +46,28 @@ class Readers:
         self._started: _Started | None = None
 
     def run(self, job: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> Ended:
-        """Raises Unavailable where no child could be made, or its process was lost twice."""
+        """Raises Unavailable where no child could be made, its process was lost twice, or closed meanwhile."""
         message = json.dumps(job).encode()
         if len(message) > LARGEST_JOB:
             raise Unavailable("The folders' names are too long for the mail reader. Set a shorter TMPDIR.")
         for _ in range(2):
             started, control = self._connected()
-            with control:
-                said = _ask(control, message, out, err, job["wall"] + _GRACE_SECONDS)
+            said = _ask(control, message, out, err, job["wall"] + _GRACE_SECONDS)
+            if said is None and not self._discard(started):
+                break
             if said is None:
-                self._discard(started)
-            elif "failed" in said:
+                continue
+            if "failed" in said:
                 raise Unavailable(f"The mail reader cannot fork ({said['failed']}). Try again later.")
-            else:
-                return Ended(said["code"], said["late"])
+            return Ended(said["code"], said["late"])
         raise Unavailable("The mail reader did not start or was stopped. Try again; the log says more.")
 
     def close(self) -> None:
-        """End the process and what it is reading; the next mail starts a new one."""
+        """End the process and what it is reading; a later mail starts a new one."""
         with self._lock:
             started, self._started = self._started, None
         if started is not None:
+            started.closed = True
             started.end()
 
     def _connected(self) -> "tuple[_Started, socket.socket]":
@@ -76,17 +77,20 @@ class Readers:
                 self._started = _Started(self._command(), self._env)
             return self._started, self._started.control.dup()
 
-    def _discard(self, lost: "_Started") -> None:
+    def _discard(self, lost: "_Started") -> bool:
+        """Whether another one may do: not where this one was closed."""
         with self._lock:
             if self._started is lost:
                 self._started = None
         lost.end(lost=True)
+        return not lost.closed
 
 
 class _Started:
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(_SEND_SECONDS)
+        self.closed = False
         self._owner = os.getpid()
         self._err = tempfile.TemporaryFile()  # noqa: SIM115  # closed in end()
         self._once = threading.Lock()
@@ -131,14 +135,24 @@ class _Started:
 
 
 def _ask(control: socket.socket, message: bytes, out: IO[bytes], err: IO[bytes], seconds: float) -> Any:
-    """What was answered; None where the process is lost or stuck."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
-        ours.settimeout(seconds)
-        try:
-            with theirs:
-                socket.send_fds(control, [message], [theirs.fileno(), out.fileno(), err.fileno()])
-            answer = ours.recv(4096)
-        except OSError:
-            return None
-        return json.loads(answer) if answer else None
+    """What was answered; None where the process is lost or stuck. ``control`` is closed as soon as it has the job."""
+    try:
+        with control:
+            reply = _handed_over(control, message, out, err)
+        with reply:
+            reply.settimeout(seconds)
+            answer = reply.recv(4096)
+    except OSError:
+        return None
+    return json.loads(answer) if answer else None
+
+
+def _handed_over(control: socket.socket, message: bytes, out: IO[bytes], err: IO[bytes]) -> socket.socket:
+    reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with theirs:
+            socket.send_fds(control, [message], [theirs.fileno(), out.fileno(), err.fileno()])
+    except OSError:
+        reply.close()
+        raise
+    return reply
