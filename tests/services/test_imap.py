@@ -1,0 +1,401 @@
+"""The adapter against a real IMAP server."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
+
+from docflow.adapters.mail.imap import PIECE, ImapMailbox, default_mailbox, sign_in
+from docflow.domain.errors import ConfigInvalid, Unauthenticated, Unavailable
+from docflow.domain.intake_settings import MailboxSettings
+from docflow.services.mailboxes import Place
+from tests.dovecot import PASSWORD, Dovecot, MailAccount
+from tests.mailbox import mail
+
+WITHOUT_MOVE = "imap_capability = IMAP4rev1 UIDPLUS NAMESPACE"
+WITH_NOTHING = "imap_capability = IMAP4rev1"
+OTHER_NAMES = """
+namespace inbox {
+  inbox = yes
+  prefix = INBOX.
+  separator = .
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Dovecot]:
+    with Dovecot() as server:
+        yield server
+
+
+@pytest.fixture
+def account(server: Dovecot) -> MailAccount:
+    return server.account()
+
+
+_boxes: list[ImapMailbox] = []
+
+
+@pytest.fixture(autouse=True)
+def _leave() -> Iterator[None]:
+    yield
+    while _boxes:
+        _boxes.pop().leave()
+
+
+def never() -> bool:
+    return False
+
+
+def signed_in(account: MailAccount, secret: str = PASSWORD, **fields: Any) -> ImapMailbox:
+    settings = MailboxSettings(name="vanthu", **{"url": account.url, **fields})
+    _boxes.append(sign_in(settings, SecretStr(secret)))
+    return _boxes[-1]
+
+
+def fetched(box: ImapMailbox, uid: int) -> bytes:
+    into = BytesIO()
+    assert box.fetch(uid, into)
+    return into.getvalue()
+
+
+def test_a_mail_is_fetched_byte_for_byte_and_stays_unread(account: MailAccount) -> None:
+    raw = mail(b"Kinh gui\r\n\r\n" + bytes(range(128, 256)) + b"\r\n")
+    account.put(raw)
+    box = signed_in(account)
+    box.open("inbox")
+    (uid,) = box.uids()
+    assert fetched(box, uid) == raw
+    assert account.flags() == [set()]
+
+
+@pytest.mark.parametrize("size", [PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+def test_a_mail_of_several_pieces_is_put_together(account: MailAccount, size: int) -> None:
+    head = mail(b"")
+    raw = head + b"x" * (size - len(head) - 2) + b"\r\n"
+    account.put(raw)
+    box = signed_in(account)
+    box.open("inbox")
+    assert fetched(box, box.uids()[0]) == raw
+    assert len(raw) == size
+
+
+def removed(account: MailAccount, uid: int) -> None:
+    with account.client() as other:
+        other.select_folder("INBOX")
+        other.delete_messages([uid])
+        other.uid_expunge([uid])
+
+
+def test_a_mail_that_somebody_removed_meanwhile_is_not_taken_for_an_empty_one(account: MailAccount) -> None:
+    account.put(mail())
+    box = signed_in(account)
+    box.open("inbox")
+    (uid,) = box.uids()
+    assert not box.fetch(uid + 1, BytesIO())
+    removed(account, uid)
+    assert not box.fetch(uid, BytesIO())
+
+
+def test_a_mail_that_somebody_removes_between_two_pieces_is_not_taken_for_a_shorter_one(account: MailAccount) -> None:
+    account.put(mail(b"") + b"x" * 3 * PIECE)
+
+    class Removing(BytesIO):
+        def write(self, piece: Any) -> int:
+            if not self.tell():
+                removed(account, 1)
+            return super().write(piece)
+
+    box = signed_in(account)
+    box.open("inbox")
+    into = Removing()
+    assert box.fetch(1, into) == (len(into.getvalue()) > 3 * PIECE)
+
+
+def test_an_empty_mail_is_one_too(account: MailAccount) -> None:
+    account.put(b"\r\n")
+    box = signed_in(account)
+    box.open("inbox")
+    assert fetched(box, 1) == b"\r\n"
+
+
+def test_a_mail_moves_to_a_folder_made_for_it_and_its_new_place_is_told(account: MailAccount) -> None:
+    account.put(mail())
+    box = signed_in(account, processed="Đã nhận/2026")
+    box.open("inbox")
+    (uid,) = box.uids()
+    lies = box.move(uid, "processed")
+    validity = box.open("processed")
+    assert validity
+    assert lies == Place("Đã nhận/2026", validity, 1)
+    assert box.present([1, 2]) == {1}
+    assert account.mails() == {}
+
+
+def test_a_mail_that_somebody_moved_meanwhile_is_no_error(account: MailAccount) -> None:
+    account.put(mail())
+    box = signed_in(account)
+    box.open("inbox")
+    (uid,) = box.uids()
+    signed_in(account).open("inbox")
+    other = signed_in(account)
+    other.open("inbox")
+    other.move(uid, "quarantine")
+    assert box.move(uid, "processed") is None
+    assert len(account.mails("Quarantine")) == 1
+
+
+def test_a_folder_that_was_removed_is_made_again(account: MailAccount) -> None:
+    account.put(mail())
+    box = signed_in(account)
+    with account.client() as other:
+        other.delete_folder("Processed")
+    box.open("inbox")
+    assert box.move(box.uids()[0], "processed") is not None
+    assert len(account.mails("Processed")) == 1
+
+
+def test_only_the_named_mail_leaves_a_server_that_cannot_move() -> None:
+    with Dovecot(WITHOUT_MOVE) as server:
+        account = server.account()
+        for number in range(3):
+            account.put(mail(Message_ID=f"<{number}@x>"))
+        with account.client() as other:
+            other.select_folder("INBOX")
+            other.delete_messages([1])  # somebody else's, marked but not expunged
+        box = signed_in(account)
+        assert not box.keeps
+        box.open("inbox")
+        assert box.move(2, "processed") is not None
+        assert list(account.mails()) == [1, 3]
+        assert len(account.mails("Processed")) == 1
+        assert box.move(2, "processed") is None
+
+
+def test_on_a_server_that_can_neither_move_nor_remove_one_mail_they_stay() -> None:
+    with Dovecot(WITH_NOTHING) as server:
+        account = server.account()
+        account.put(mail())
+        box = signed_in(account)
+        assert box.keeps
+        assert not box.pushes
+        box.open("inbox")
+        assert box.uids() == [1]
+        assert account.mails("Processed") == {}
+
+
+def test_folders_follow_the_namespace_and_delimiter_of_the_server() -> None:
+    with Dovecot(OTHER_NAMES) as server:
+        account = server.account()
+        account.put(mail())
+        box = signed_in(account, quarantine="Cong van/Cho xem")
+        box.open("inbox")
+        lies = box.move(1, "quarantine")
+        assert lies is not None
+        assert lies.folder == "Cong van/Cho xem"
+        assert len(account.mails("INBOX.Cong van.Cho xem")) == 1
+
+
+def test_uids_begin_where_it_was_read_to_although_a_range_always_holds_the_last(account: MailAccount) -> None:
+    for number in range(3):
+        account.put(mail(Message_ID=f"<{number}@x>"))
+    box = signed_in(account)
+    box.open("inbox", to_look=True)
+    assert box.uids(after=1) == [2, 3]
+    assert box.uids(after=3) == []
+    assert box.uids(after=100) == []
+
+
+def test_mails_are_found_by_the_day_they_were_received(account: MailAccount) -> None:
+    account.put(mail(Message_ID="<old@x>"), at=datetime(2026, 1, 5, 3, tzinfo=UTC))
+    account.put(mail(Message_ID="<new@x>"), at=datetime(2026, 3, 2, 3, tzinfo=UTC))
+    box = signed_in(account)
+    box.open("inbox", to_look=True)
+    assert box.uids(since=date(2026, 3, 1)) == [2]
+    about = box.about([1, 2])
+    assert about[2].message_id == "<new@x>"
+    assert about[1].since == datetime(2026, 1, 5, 3, tzinfo=UTC)
+
+
+def test_another_uidvalidity_is_told(account: MailAccount) -> None:
+    account.put(mail())
+    first = signed_in(account)
+    before = first.open("inbox")
+    first.leave()
+    account.remake()
+    time.sleep(1.1)  # Dovecot's UIDVALIDITY is the second in which the folder was made
+    account.put(mail())
+    assert signed_in(account).open("inbox") != before
+
+
+def test_a_mail_that_comes_while_waiting_ends_the_wait(account: MailAccount) -> None:
+    box = signed_in(account)
+    box.open("inbox")
+    delivery = threading.Timer(0.3, account.deliver, [mail()])
+    delivery.start()
+    box.wait(60, never)
+    delivery.join()
+    box.open("inbox")
+    assert box.uids() == [1]
+
+
+def test_a_mail_that_came_while_another_was_read_needs_no_waiting(account: MailAccount) -> None:
+    account.put(mail())
+    box = signed_in(account)
+    box.open("inbox")
+    box.uids()
+    account.put(mail(Message_ID="<2@x>"))
+    fetched(box, 1)
+    asked = itertools.count()
+    box.wait(60, lambda: next(asked) > 5)
+    assert next(asked) <= 1, "it waited although it had been told"
+
+
+def test_waiting_ends_when_the_worker_stops(account: MailAccount) -> None:
+    box = signed_in(account)
+    box.open("inbox")
+    box.wait(60, lambda: True)
+    assert box.open("inbox") is not None
+
+
+def test_a_server_that_goes_away_while_waiting_is_told_as_unavailable() -> None:
+    with Dovecot() as server:
+        box = signed_in(server.account())
+        box.open("inbox")
+        stop = threading.Timer(0.3, server.stop)
+        stop.start()
+        with pytest.raises(Unavailable, match="does not answer"):
+            box.wait(60, never)
+        stop.join()
+
+
+def test_a_wrong_password_is_refused_and_named(account: MailAccount) -> None:
+    with pytest.raises(Unauthenticated, match="DOCFLOW_SECRETS__VANTHU"):
+        signed_in(account, "sai")
+
+
+def test_a_password_with_accents_is_sent_as_utf8() -> None:
+    more = "passdb {\n  driver = static\n  args = password=mật-khẩu\n}\n"
+    with Dovecot(more) as server:
+        signed_in(server.account(), "mật-khẩu").open("inbox")
+
+
+def test_a_secret_in_a_file_is_read_anew_at_each_sign_in(account: MailAccount, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    with pytest.raises(Unauthenticated):
+        signed_in(account, f"@{file}")
+    file.write_text(f"{PASSWORD}\n")
+    signed_in(account, f"@{file}").open("inbox")
+    file.unlink()
+    with pytest.raises(ConfigInvalid, match="cannot be read"):
+        signed_in(account, f"@{file}")
+
+
+def test_a_mailbox_without_a_secret_says_where_to_put_it(account: MailAccount) -> None:
+    with pytest.raises(ConfigInvalid, match="Set DOCFLOW_SECRETS__VANTHU"):
+        signed_in(account, "")
+
+
+def test_a_server_that_is_not_there_is_unavailable(account: MailAccount) -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer"):
+        signed_in(account, url="imap://vanthu@127.0.0.1:1/INBOX")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of localhost, signed by itself; its key beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return folder / "cert.pem"
+
+
+@pytest.fixture(scope="module")
+def with_tls(certificate: Path) -> Iterator[Dovecot]:
+    with Dovecot(certificate=certificate, key=certificate.with_name("key.pem")) as server:
+        yield server
+
+
+def test_tls_and_starttls_check_the_certificate(with_tls: Dovecot, certificate: Path) -> None:
+    account = with_tls.account()
+    account.put(mail())
+    user = account.user
+    tls = f"imaps://{user}@localhost:{with_tls.imaps}/INBOX"
+    upgraded = f"imap://{user}@localhost:{with_tls.imap}/INBOX"
+    for url, starttls in ((tls, False), (upgraded, True)):
+        box = signed_in(account, url=f"{url}?ca={certificate}", starttls=starttls)
+        box.open("inbox")
+        assert box.uids() == [1]
+        with pytest.raises(Unavailable, match="certificate is not trusted"):
+            signed_in(account, url=url, starttls=starttls)
+    with pytest.raises(Unavailable, match="certificate is not trusted"):
+        signed_in(account, url=f"{tls.replace('localhost', '127.0.0.1')}?ca={certificate}")
+
+
+def test_a_mail_that_comes_while_waiting_over_tls_ends_the_wait(with_tls: Dovecot, certificate: Path) -> None:
+    account = with_tls.account()
+    box = signed_in(account, url=f"imaps://{account.user}@localhost:{with_tls.imaps}/INBOX?ca={certificate}")
+    box.open("inbox")
+    delivery = threading.Timer(0.3, account.deliver, [mail()])
+    delivery.start()
+    for _ in range(10):  # what TLS says for itself ends a wait too
+        box.wait(60, never)
+        box.open("inbox")
+        if box.uids():
+            break
+    assert box.uids() == [1]
+    delivery.join()
+
+
+def test_starttls_that_is_not_offered_never_ends_in_a_plain_sign_in(account: MailAccount) -> None:
+    with pytest.raises(Unavailable, match="STARTTLS"):
+        signed_in(account, starttls=True)
+    assert f"user=<{account.user}>" not in account.server.log
+
+
+def test_the_default_mailbox_is_read_from_its_url() -> None:
+    url = "imaps://van.thu%40x:m%3At@mail.example:1993/INBOX?processed=Xong&quarantine=Cho&poll=30&ca=/etc/a.pem"
+    settings, password = default_mailbox(url)
+    assert settings.name == "default"
+    assert settings.url == "imaps://van.thu%40x@mail.example:1993/INBOX?ca=/etc/a.pem"
+    assert (settings.processed, settings.quarantine, settings.poll) == ("Xong", "Cho", 30)
+    assert password.get_secret_value() == "m:t"
+
+
+@pytest.mark.parametrize(
+    "url", ["pop3://a:geheim@b/", "imaps://a:geheim@b/?what=1", "imaps://:geheim@b/", "imaps://a:geheim@b/?poll=soon"]
+)
+def test_a_url_that_is_not_understood_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        default_mailbox(url)
+    assert "geheim" not in str(caught.value)
