@@ -26,9 +26,12 @@ FLOWS = {
     "mail": "workflows.notify:mail_notices",
     "webhooks": "workflows.notify:call_webhooks",
     "exchange": "workflows.exchange:exchange_with_partners",
+    "folder": "workflows.folder:intake_folder",
 }
 """Long-lived flows, kept running shift after shift."""
 LOOPS = {
+    "listen": "workflows.listen:keep_listening",
+    "mailbox": "workflows.intake_mailbox:keep_mailboxes",
     "mirror": "workflows.mirror:keep_mirror",
     "sweep": "workflows.sweep:keep_sweeping",
 }
