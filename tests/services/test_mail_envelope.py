@@ -54,6 +54,14 @@ def test_these_addresses_cannot_break_out_of_their_line(sink: MailSink, field: s
     assert sink.messages() == []
 
 
+@pytest.mark.parametrize("kind", ["message/rfc822", "message/delivery-status", "multipart/mixed"])
+def test_a_whole_message_arrives_byte_for_byte_as_an_attachment(sink: MailSink, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a").write_bytes(b"Subject: \xff\n.\nFrom here\r\n\x00")
+    SmtpMailer(sink.url).send(replace(LETTER, attachments=(("thu.eml", kind, tmp_path / "a"),)))
+    (part,) = sink.messages()[0].message().iter_attachments()
+    assert (part.get_filename(), part.get_payload(decode=True)) == ("thu.eml", (tmp_path / "a").read_bytes())
+
+
 class Reporting:
     """A server that can report on mails (RFC 3461) and keeps the commands of one mail."""
 

@@ -144,8 +144,9 @@ def _header_line(name: str, value: str) -> bytes:
 
 
 def _part_head(name: str, kind: str) -> bytes:
+    """A whole message goes as plain bytes: base64, which keeps every byte, is not for its own type (RFC 2046, 5.2)."""
     part = MIMEPart(SMTP)
-    part["Content-Type"] = kind
+    part["Content-Type"] = "application/octet-stream" if kind.startswith(("message/", "multipart/")) else kind
     part["Content-Transfer-Encoding"] = "base64"
     part.add_header("Content-Disposition", "attachment", filename=name)
     return part.as_bytes()
