@@ -55,8 +55,9 @@ def authenticated(mail: ParsedMail, authserv_id: str | None) -> Verdict:
 def _judged(results: list[_Result], domain: str, authserv_id: str) -> Verdict:
     dmarc = next((r for r in results if r.method == "dmarc" and r.result != "none"), None)
     if dmarc is not None:
-        passed = dmarc.result == "pass" and dmarc.domain in ("", domain)
-        return Verdict(passed, f"dmarc={dmarc.result} for {dmarc.domain or domain}")
+        # Without header.from nobody knows which address the server took for the sender's.
+        passed = dmarc.result == "pass" and dmarc.domain == domain
+        return Verdict(passed, f"dmarc={dmarc.result} for {dmarc.domain or 'an unnamed domain'}")
     for result in results:
         if result.method in ("dkim", "spf") and result.result == "pass" and aligned(result.domain, domain):
             return Verdict(True, f"{result.method}=pass for {result.domain}")

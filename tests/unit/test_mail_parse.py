@@ -157,6 +157,26 @@ def test_a_mail_without_sender_is_read_and_told(inside: Inside) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (mail(From="a@tinh.example, b@b.example"), True),
+        (b"From: a@tinh.example\r\n" + mail(From="b@b.example"), True),
+        (b"From: \r\n" + mail(From="b@b.example"), True),
+        (mail(From="A <a@tinh.example>"), False),
+        (mail(From="a@tinh.example, a@tinh.example"), False),
+    ],
+)
+def test_several_senders_are_told(inside: Inside, raw: bytes, told: bool) -> None:
+    assert ("several senders" in inside(raw)["defects"]) is told
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "undefined", "unicode_escape"])
+def test_eight_bit_text_of_an_impossible_charset_is_read(inside: Inside, charset: str) -> None:
+    raw = b"From: a@b.example\r\nContent-Type: text/plain; charset=" + charset.encode() + b"\r\n\r\n"
+    assert inside(raw + "Kính gửi ".encode() * 20)["text"].startswith("Kính gửi Kính gửi")
+
+
+@pytest.mark.parametrize(
     "value",
     ["yesterday", "Mon, 99 Jan 2026 08:30:00 +0700", "Mon, 5 Jan 2026 08:30 +9999", "Mon, 5 Jan 99999 08:30:00 +0700"],
 )

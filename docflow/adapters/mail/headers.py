@@ -45,6 +45,10 @@ class Headers:
                     found.setdefault(decode.one_line(address), decode.decode_words(display, self.defects))
         return [(display, address) for address, display in found.items()]
 
+    def several_senders(self) -> bool:
+        """Then a server that confirms one of them says nothing of the other."""
+        return len(self.root.get_all("From") or []) > 1 or len(self.addresses("From")) > 1
+
     def date(self) -> str | None:
         written = self.header("Date")
         try:

@@ -71,6 +71,8 @@ def described(headers: Headers, leaves: list[tuple[str, str]], raw: Path) -> dic
     sender = next(iter(headers.addresses("From") or headers.addresses("Sender")), ("", ""))
     if not sender[1]:
         headers.defects.add("no sender")
+    if headers.several_senders():
+        headers.defects.add("several senders")
     message_id = headers.message_id()
     if not message_id:
         headers.defects.add("no Message-ID")

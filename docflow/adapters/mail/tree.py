@@ -78,6 +78,8 @@ class Part(Message):
         return "application/octet-stream" if declared.startswith("message/") else declared
 
     def children(self) -> list["Part"]:
+        if not self.is_multipart():
+            return []  # of text the library would try the declared charset, and raise where it is no charset of mail
         payload = self.get_payload()
         return [child for child in payload if isinstance(child, Part)] if isinstance(payload, list) else []
 
