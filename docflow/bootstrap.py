@@ -14,6 +14,7 @@ from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.clamd import ClamdScanner
 from docflow.adapters.inspect.recognise import TesseractRecogniser
 from docflow.adapters.inspect.render import LimitedInspector
+from docflow.adapters.inspect.separators import LimitedParter
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer
 from docflow.adapters.signing.authority import DemoAuthority
@@ -114,6 +115,7 @@ class Container:
             edxml=SafeEdxmlReader(),
             scanner=self.scanner,
             address_key=self.address_key,
+            parter=LimitedParter(),
         )
 
     @cached_property

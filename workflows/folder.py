@@ -18,6 +18,7 @@ from docflow.adapters.folder import Changed, WatchedFolder
 from docflow.adapters.inspect.claims import safe_name
 from docflow.domain.errors import Invalid, Unavailable
 from docflow.domain.intake_settings import FolderSettings
+from docflow.services.batches import parted
 from docflow.services.folders import Lying, kind_of, put_away_in
 from docflow.services.intake import Envelope, Received, receive, take_in
 from workflows.engine import Engine, run_name, take_turns
@@ -95,8 +96,7 @@ def _at_rest(folder: FolderSettings, watched: WatchedFolder) -> list[Lying]:
 def _taken(engine: Engine, folder: FolderSettings, watched: WatchedFolder, file: Lying, day: date) -> bool:
     """Whether it was put away. One file's trouble is told, tried again later, and is no other's."""
     try:
-        received = _received(engine, folder, watched, file)
-        watched.put_away(file, put_away_in(received, day))
+        watched.put_away(file, put_away_in(_received(engine, folder, watched, file), day))
     except Changed:
         return False
     except (Unavailable, OperationalError, InterfaceError):
@@ -108,7 +108,8 @@ def _taken(engine: Engine, folder: FolderSettings, watched: WatchedFolder, file:
     return True
 
 
-def _received(engine: Engine, folder: FolderSettings, watched: WatchedFolder, file: Lying) -> Received:
+def _received(engine: Engine, folder: FolderSettings, watched: WatchedFolder, file: Lying) -> list[Received]:
+    """One for each letter in it, all in one transaction."""
     container = engine.container
     tools, settings = container.intake_tools, container.settings
     envelope = Envelope("folder", source=folder.name, place=file.place, name=_name(file))
@@ -117,8 +118,11 @@ def _received(engine: Engine, folder: FolderSettings, watched: WatchedFolder, fi
         limit = settings.mail_limit if kind == "mail" else settings.upload_limit
         taken = take_in(tools, source, envelope, kind=kind, limit=limit)
         watched.require_unchanged(source, file)
+    letters = [taken]
+    if folder.separator is not None and tools.parter is not None:
+        letters = parted(tools.store, tools.parter, taken, folder.separator)
     with container.sessions.begin() as session:
-        received = receive(session, container.pictures, taken, engine.asked())
+        received = [receive(session, container.pictures, letter, engine.asked()) for letter in letters]
     container.waker.wake()
     return received
 

@@ -12,6 +12,7 @@ from docflow.domain.intake_settings import FolderSettings
 from docflow.services.admit_mail import NO_SUBJECT, intake_files
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
+from docflow.services.files import record_blob
 from docflow.services.letters import Admitted, LooseFile, StoredPart, TakenIn, quarantined
 from docflow.services.pictures import Pictures
 
@@ -30,10 +31,17 @@ def admit(session: Session, pictures: Pictures, taken: TakenIn, file: LooseFile,
         return quarantined("not_a_paper", f"A {file.media_type} file is no scanned paper. Release it, or reject it.")
     _, configuration = pictures.newest(session)
     new = _metadata(file, folder_of(configuration, taken.envelope))
-    files = intake_files([StoredPart(file.name or "tep", file.media_type, taken.raw)])
+    files = intake_files(_own(taken, file))
+    for part in taken.parts:
+        record_blob(session, part.stored, asked.now)
     new = new.model_copy(update=dict(taken.mended))
     moved = create(session, pictures, new, files, replace(asked, user_id=None, key=None))
     return Admitted("document", UUID(moved.answer["id"]))
+
+
+def _own(taken: TakenIn, file: LooseFile) -> list[StoredPart]:
+    """A part of a batch leaves the batch itself, which holds other people's letters, in the ledger."""
+    return list(taken.parts) if file.part else [StoredPart(file.name or "tep", file.media_type, taken.raw)]
 
 
 def folder_of(configuration: Configuration, envelope: dict[str, Any]) -> FolderSettings | None:

@@ -55,8 +55,9 @@ def kind_of(name: str, media_type: str) -> Kind:
     return "edxml" if ending in (".xml", ".edxml") or media_type in ("text/xml", "application/xml") else "file"
 
 
-def put_away_in(received: Received, day: date) -> str:
-    """The folder, below the watched one, for a file that was taken in on ``day``; also when it was known before."""
-    if received.document_id is None:
+def put_away_in(received: list[Received], day: date) -> str:
+    """The folder, below the watched one, for a file that was taken in on ``day``; also when it was known before.
+    A batch of which not every letter became a document is one to look at."""
+    if any(one.document_id is None for one in received):
         return QUARANTINE
     return f"{PROCESSED}/{day.isoformat()}"

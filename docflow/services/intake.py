@@ -24,11 +24,13 @@ from docflow.domain.edxml import EdxmlMessage
 from docflow.domain.errors import DocflowError, IntegrityFailure, TooLarge, Unavailable, UnsupportedFile
 from docflow.services import admission
 from docflow.services.asked import Asked
+from docflow.services.batches import parted_again
 from docflow.services.files import record_blob
 from docflow.services.intake_notices import tell_quarantined
 from docflow.services.letters import Admitted, Content, LooseFile, StoredPart, TakenIn, quarantined
 from docflow.services.pictures import Pictures
 from docflow.services.ports import (
+    BatchParter,
     EdxmlReader,
     Inspector,
     MailParser,
@@ -73,6 +75,7 @@ class Tools:
     edxml: EdxmlReader | None = None
     scanner: VirusScanner | None = None
     address_key: bytes = b""
+    parter: BatchParter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,8 @@ def take_in(
 def take_again(tools: Tools, raw: StoredObject, envelope: dict[str, Any], kind: Kind) -> TakenIn:
     """What lies in the store already, read anew."""
     with tools.store.fetch(raw.sha256) as path, tempfile.TemporaryDirectory(prefix="docflow-in-") as folder:
-        return look_at(tools, path, Path(folder), raw, envelope, kind)
+        taken = look_at(tools, path, Path(folder), raw, envelope, kind)
+    return parted_again(tools.store, tools.parter, taken)
 
 
 def look_at(tools: Tools, path: Path, into: Path, raw: StoredObject, envelope: dict[str, Any], kind: Kind) -> TakenIn:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,12 @@ from docflow.services.ports import ParsedMail, Scan, StoredObject
 
 @dataclass(frozen=True, slots=True)
 class LooseFile:
-    """A file that is no message, such as a scanned paper."""
+    """A file that is no message, such as a scanned paper. ``part`` counts the letters of a batch from 1; 0 is the
+    whole file."""
 
     name: str
     media_type: str
+    part: int = 0
 
 
 Content = ParsedMail | EdxmlMessage | LooseFile
@@ -57,6 +60,8 @@ class TakenIn:
         """What makes two letters the same letter; of what cannot be read, only the same bytes are the same."""
         if isinstance(self.content, ParsedMail | EdxmlMessage):
             return self.content.content_key
+        if isinstance(self.content, LooseFile) and self.content.part:
+            return sha256(f"{self.raw.sha256}:{self.content.part}".encode()).hexdigest()
         return self.raw.sha256
 
     def refused(self, code: str, message: str) -> "TakenIn":

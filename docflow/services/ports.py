@@ -227,6 +227,12 @@ class Renditions:
     pages: int | None
 
 
+class BatchParter(Protocol):
+    def part(self, batch: Path, text: str, into: Path) -> list[Path]:
+        """Write what lies between the sheets of a PDF that carry ``text`` as a barcode as PDFs below ``into``, in a
+        limited process; none where it holds no such sheet. Raises UnsupportedFile where it cannot be read."""
+
+
 class Inspector(Protocol):
     def sniff(self, source: BinaryIO) -> FileFacts:
         """Look at the first bytes; the position is left where it was."""

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pypdfium2
 import pytest
 from PIL import Image
 
 from docflow.adapters.folder import WatchedFolder
 from docflow.bootstrap import Container
 from docflow.domain.errors import Unavailable
+from docflow.services.batches import parted
+from docflow.services.intake import Envelope, take_again, take_in
+from tests.batch_scans import SEPARATOR, batch
 from tests.conftest import District
 from tests.flows.conftest import At, Board
 from tests.flows.test_listen import letter as mail
@@ -276,3 +280,55 @@ def test_the_flow_takes_all_there_is_and_names_no_file_to_prefect(
     run = board.runs("intake_folder")[0]
     assert run["state"]["type"] == "COMPLETED"
     assert "Nguyễn" not in str(run)
+
+
+def test_a_batch_with_separator_sheets_is_a_document_for_each_part(
+    district: District, tmp_path: Path, look: Look, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    folder = {"name": "scanner", "path": str(scans), "settle": 0, "separator": SEPARATOR}
+    apply_intake(district, folders=[folder])
+    whole = batch("ab|c|d")
+    (scans / "lô.pdf").write_bytes(whole)
+    with monkeypatch.context() as at_the_worst_moment:
+        at_the_worst_moment.setattr(WatchedFolder, "put_away", lambda *_: 1 / 0)
+        assert look() == 0
+    part._watched.clear()  # another worker
+    assert look() == 1
+    assert lying(scans) == {"Processed/2026-03-02/lô.pdf"}
+    assert [(d["subject"], d["media_type"]) for d in documents(district)] == [
+        ("lô (1)", "application/pdf"),
+        ("lô (2)", "application/pdf"),
+        ("lô (3)", "application/pdf"),
+    ]
+    pages = [len(pypdfium2.PdfDocument(b"".join(container.store.open(d["sha256"])))) for d in documents(district)]
+    assert pages == [2, 1, 1]
+    raw = hashlib.sha256(whole).hexdigest()
+    intakes = district.query("SELECT raw_sha256, repeats FROM intake ORDER BY id")
+    assert [(row["raw_sha256"], row["repeats"]) for row in intakes] == [(raw, 0)] * 3
+    assert len({row["place"] for row in district.query("SELECT place FROM arrival")}) == 3
+    assert len(district.query("SELECT * FROM document_file WHERE sha256 = :raw", raw=raw)) == 0
+
+
+def test_a_batch_that_cannot_be_parted_is_one_document(
+    district: District, tmp_path: Path, look: Look, letter: Callable[[], bytes]
+) -> None:
+    folder = {"name": "scanner", "path": str(tmp_path / "scans"), "settle": 0, "separator": SEPARATOR}
+    (tmp_path / "scans").mkdir()
+    apply_intake(district, folders=[folder])
+    (tmp_path / "scans" / "hỏng.pdf").write_bytes(b"%PDF-1.4 broken")
+    (tmp_path / "scans" / "một.pdf").write_bytes(letter())
+    assert look() == 2
+    assert {d["subject"] for d in documents(district)} == {"hỏng", "một"}
+
+
+def test_a_part_read_anew_is_the_same_part(container: Container) -> None:
+    tools, content = container.intake_tools, batch("a|bc")
+    whole = take_in(tools, BytesIO(content), Envelope("folder", source="scanner", name="lô.pdf"), kind="file")
+    assert tools.parter is not None
+    _, second = parted(tools.store, tools.parter, whole, SEPARATOR)
+    again = take_again(tools, whole.raw, second.envelope, "file")
+    assert again.content_key == second.content_key
+    assert again.content_key != whole.content_key
+    assert again.content == second.content

@@ -207,4 +207,9 @@ def test_a_file_is_taken_for_what_its_bytes_are_and_then_for_what_its_name_says(
     ],
 )
 def test_what_became_no_document_is_put_where_somebody_looks(state: str, document: UUID | None, where: str) -> None:
-    assert put_away_in(Received(KNOWN, state, document), DAY) == where
+    assert put_away_in([Received(KNOWN, state, document)], DAY) == where
+
+
+def test_a_batch_is_put_away_as_its_worst_letter() -> None:
+    letters = [Received(KNOWN, "document", KNOWN), Received(KNOWN, "quarantine", None)]
+    assert put_away_in(letters, DAY) == "Quarantine"
