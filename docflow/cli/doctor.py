@@ -6,6 +6,7 @@ import secrets
 import smtplib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +21,11 @@ from docflow.domain.errors import DocflowError
 
 if TYPE_CHECKING:
     from docflow.bootstrap import Container
+    from docflow.domain.configuration import Configuration
 
 MOST_SKEW = 2.0  # seconds
 MOST_LATE = 60.0  # seconds
+LONGEST_QUARANTINE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,59 @@ def _notices(container: Container) -> Finding:
     return Finding("ok", "no mail to staff and no webhook call was given up")
 
 
+def _intake(container: Container) -> Finding:
+    from docflow.db.queries.intake import waiting
+
+    now = container.clock()
+    with container.sessions() as session:
+        number, oldest = waiting(session)
+        _, configuration = container.pictures.newest(session)
+    if oldest is not None and now - oldest > LONGEST_QUARANTINE:
+        days = (now - oldest).days
+        return Finding("wrong", f"{number} letters in quarantine, the first for {days} days: a clerk decides on them")
+    if unset := _without_secret(container, configuration):
+        names = ", ".join(f"DOCFLOW_SECRETS__{name.upper()}" for name in unset)
+        return Finding("note", f"mailboxes, programs or partners are named whose secret is not set: {names}")
+    return Finding("ok", f"{number} letters in quarantine")
+
+
+def _without_secret(container: Container, configuration: Configuration) -> list[str]:
+    settings = configuration.intake
+    wanted = [mailbox.name for mailbox in settings.mailboxes] + [source.name for source in settings.signed_sources]
+    wanted += [p.edxml.secret for p in configuration.partners if p.edxml is not None and p.edxml.secret is not None]
+    known = container.settings.secrets
+    return sorted({name for name in wanted if name not in known or not known[name].get_secret_value()})
+
+
+def _mailboxes(container: Container) -> Finding:
+    from docflow.db.queries.intake import marks, newest_proofs
+
+    with container.sessions() as session:
+        _, configuration = container.pictures.newest(session)
+        found, proofs = marks(session), newest_proofs(session)
+    wanted = {mailbox.name for mailbox in configuration.intake.mailboxes}
+    wanted |= {"default"} if container.settings.imap_url else set()
+    known = {mark.name: mark for mark in found if mark.name in wanted}
+    for name, mark in known.items():
+        if mark.failing_since is not None:
+            return Finding("wrong", f"'{name}' fails since {mark.failing_since:%Y-%m-%d %H:%M} UTC: {mark.last_error}")
+    for proof in proofs:
+        if proof.mailbox in wanted and not proof.agreed:
+            told = f"'{proof.mailbox}' and the ledger did not agree on {proof.day}"
+            return Finding("wrong", f"{told}: see /api/v1/intake/proofs, then run 'docflow intake prove'")
+    if unread := wanted - known.keys():
+        return Finding("note", f"no worker looked into {', '.join(sorted(unread))} yet: is 'docflow worker' running?")
+    return Finding("ok", f"{len(known)} are read, and the ledger agrees" if known else "none is set")
+
+
+def _scanner(container: Container) -> Finding:
+    if not container.settings.clamd_url:
+        return Finding("note", "none is set (DOCFLOW_CLAMD_URL): what comes in is not looked at for viruses")
+    from docflow.adapters.inspect.clamd import ClamdScanner
+
+    return Finding("ok", ClamdScanner(container.settings.clamd_url, timeout=10).version())
+
+
 CHECKS: dict[str, Callable[[Container], Finding]] = {
     "database": _database,
     "schema": _schema,
@@ -198,4 +254,7 @@ CHECKS: dict[str, Callable[[Container], Finding]] = {
     "deliveries": _deliveries,
     "deadlines": _deadlines,
     "notices": _notices,
+    "intake": _intake,
+    "mailboxes": _mailboxes,
+    "virus scanner": _scanner,
 }

@@ -1,5 +1,6 @@
 """The ledger of what came in, and the clerk's decisions on what is in quarantine."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -386,3 +387,21 @@ def test_what_never_was_in_quarantine_cannot_be_decided_on(http: Http, problem: 
     became = bring(http, mail(), kind="mail")
     found = problem(http.post("vanthu1", f"/intake/{became}/release"), 409, "illegal_transition")
     assert "never in quarantine" in found["detail"]
+
+
+def test_the_watchman_counts_what_came_in_and_sees_what_waits(http: Http, letter: Callable[[], bytes]) -> None:
+    first = bring(http)
+    bring(http)
+    bring(http, letter(), channel="folder", name="to-trinh.pdf")
+    with http.container.sessions.begin() as session:
+        session.add(MailboxMark(name="vanthu", last_uid=7, troubles={}, failing_since=START, last_error="x"))
+    figures = http.client.get("/metrics").text
+    assert 'docflow_intake_letters{channel="import",state="quarantine"} 1.0' in figures
+    assert 'docflow_intake_letters{channel="folder",state="document"} 1.0' in figures
+    assert 'docflow_intake_repeats_total{channel="import"} 1.0' in figures
+    assert "docflow_intake_quarantine 1.0" in figures
+    (oldest,) = re.findall(r"^docflow_intake_quarantine_oldest_timestamp_seconds (.+)$", figures, re.MULTILINE)
+    assert float(oldest) == START.timestamp()
+    assert 'docflow_mailbox_failing{mailbox="vanthu"} 1.0' in figures
+    http.post("vanthu1", f"/intake/{first}/reject", json={"reason": "Thư rác"})
+    assert "docflow_intake_quarantine 0.0" in http.client.get("/metrics").text

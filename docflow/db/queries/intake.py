@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from docflow.db.models import Arrival, Blob, Document, Intake, MailboxMark, MailboxProof
@@ -93,8 +94,8 @@ def proofs(
 
 def newest_proofs(session: Session) -> Sequence[MailboxProof]:
     """The last one of each mailbox."""
-    newest = select(MailboxProof).distinct(MailboxProof.mailbox).order_by(MailboxProof.mailbox, MailboxProof.day.desc())
-    return session.scalars(newest).all()
+    newest = select(MailboxProof).ext(distinct_on(MailboxProof.mailbox))
+    return session.scalars(newest.order_by(MailboxProof.mailbox, MailboxProof.day.desc())).all()
 
 
 def waiting(session: Session) -> tuple[int, datetime | None]:
