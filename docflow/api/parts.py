@@ -1,4 +1,4 @@
-"""The parts of a document: history, deadlines, tasks, urgings, deliveries, signatures."""
+"""The parts of a document: history, deadlines, tasks, urgings, deliveries, relations, signatures."""
 
 from dataclasses import fields
 from typing import Annotated, Any
@@ -12,7 +12,16 @@ from docflow.api.asking import WRITE, Call, Calling, answer, find, once, reading
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.chasing import consultation_json, urged_json, urging_json
 from docflow.api.paging import Cursor, Limit, Pages, page
-from docflow.api.representations import delivery_json, document_lateness, file_json, history_json, task_json, utc, when
+from docflow.api.representations import (
+    brief_json,
+    delivery_json,
+    document_lateness,
+    file_json,
+    history_json,
+    task_json,
+    utc,
+    when,
+)
 from docflow.db.models import Document, DocumentFile
 from docflow.db.queries.chasing import opinions_given, urged, urgings_of
 from docflow.db.queries.documents import beside, deliveries_of, tasks_of
@@ -22,6 +31,7 @@ from docflow.services.asked import Asked
 from docflow.services.consultations import consultations
 from docflow.services.deadlines import explain
 from docflow.services.dispatch import decide_delivery
+from docflow.services.linking import relations_of
 from docflow.services.transition import picture, read
 
 router = APIRouter(prefix="/api/v1/documents/{document_id}", tags=["parts of a document"])
@@ -91,10 +101,25 @@ def get_urgings(call: Calling, document_id: UUID) -> Response:
 
 @router.get("/deliveries", responses=openapi.problems(403, 404))
 def get_deliveries(call: Calling, document_id: UUID) -> Response:
-    """One row a recipient."""
+    """One row a recipient. Receipts for what came in are of kind `acknowledge`: they hold nothing open."""
     with call.container.sessions.begin() as session:
         seen = find(session, call.reader(session), document_id)
         items = [delivery_json(d) for d in deliveries_of(session, document_id)]
+    return answer(page(items, None), version=seen.document.version)
+
+
+@router.get("/relations", responses=openapi.problems(403, 404))
+def get_relations(call: Calling, document_id: UUID) -> Response:
+    """Documents that this one answers, replaces, updates, revokes, repeats or has to do with, and those that do so
+    to it (`outward` false); oldest first, without those that are not yours to see."""
+    with call.container.sessions.begin() as session:
+        reader = call.reader(session)
+        seen = find(session, reader, document_id)
+        related = relations_of(session, reader.sight, document_id)
+        items = [
+            {"kind": kind, "outward": outward, "at": when(at), "document": brief_json(document, call.now)}
+            for kind, outward, at, document in related
+        ]
     return answer(page(items, None), version=seen.document.version)
 
 
