@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from asn1crypto import cms
 
-from docflow.adapters.mail import iconv, parse_worker
+from docflow.adapters.mail import iconv, parse_worker, shelf
 from docflow.adapters.mail.tree import Refused
 from tests.mailbox import PDF, attachment, continued, leaf, mail, many, nested, text, word
 
@@ -218,6 +218,12 @@ def test_a_winmail_dat_is_known_by_its_bytes_and_its_text_is_read(inside: Inside
     assert found["text"] == "Kinh gui"
 
 
+def test_the_text_of_a_winmail_dat_is_not_repeated(inside: Inside) -> None:
+    packed = attachment(tnef((b"a.pdf", PDF), body=b"Kinh gui\x00"), "winmail.dat", "application/ms-tnef")
+    spoken = many(text("Kinh gui"), text("<p>Kinh gui", kind="html"), kind="alternative", boundary="=_in")
+    assert inside(mail(many(spoken, packed)))["text"] == "Kinh gui"
+
+
 @pytest.mark.parametrize("cut", [4, 20, 60])
 def test_a_broken_winmail_dat_is_kept_and_told(inside: Inside, cut: int) -> None:
     packed = tnef((b"a.pdf", PDF))[:cut] + b"\xff" * 7
@@ -226,8 +232,11 @@ def test_a_broken_winmail_dat_is_kept_and_told(inside: Inside, cut: int) -> None
     assert "TNEF container" in found["defects"]
 
 
-def test_files_beyond_the_number_of_parts_are_refused_in_a_container_too(inside: Inside) -> None:
-    packed = tnef(*[(b"a", b"x")] * 2_100)
+def test_files_beyond_the_number_of_parts_are_refused_in_a_container_too(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "MAX_PARTS", 3)
+    packed = tnef(*[(b"a", b"x")] * 3)
     with pytest.raises(Refused) as refused:
         inside(mail(many(text("x"), attachment(packed, "winmail.dat", "application/ms-tnef"))))
     assert refused.value.reason == "too_many_parts"

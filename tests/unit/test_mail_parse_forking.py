@@ -1,7 +1,9 @@
 """The process that forks for every mail: limits hold, it comes back after a kill, and it leaves nothing behind."""
 
+import io
 import os
 import signal
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+from asn1crypto import cms
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen.canvas import Canvas
 
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.domain.errors import Unavailable, UnsupportedFile
@@ -271,6 +276,39 @@ def work(job):
     with pytest.raises((UnsupportedFile, Unavailable)):
         doing(work).parse(tmp_path / "raw.eml", tmp_path / "into")
     assert (tmp_path / "into" / "large").stat().st_size < 20 << 20
+
+
+def test_the_libraries_that_only_some_mails_need_are_found(parse: Callable[..., ParsedMail]) -> None:
+    locked = io.BytesIO()
+    canvas = Canvas(locked, encrypt=StandardEncryption("mat-khau", "chu"))
+    canvas.drawString(100, 700, "van ban")
+    canvas.save()
+    signed = cms.ContentInfo({"content_type": "data", "content": b"x"}).dump()
+    winmail = struct.pack("<IH", 0x223E9F78, 1)
+    bounce = b"Return-Path: <>"
+    files = [
+        (locked.getvalue(), "application/pdf"),
+        (signed, "application/pkcs7-mime"),
+        (winmail, "application/ms-tnef"),
+    ]
+    old = "=?TCVN-5712?Q?Quy=D5t?="
+    parts = [attachment(content, "a", kind) for content, kind in files]
+    found = parse(mail(many(text("x"), *parts), raw=[bounce], Subject=old))
+    assert found.subject == "Quyết"
+    assert found.hazard is not None
+    assert found.hazard.code == "encrypted"
+    assert found.defects == ("TNEF container",)  # nothing is unreadable
+
+
+def test_a_hundred_thousand_parts_cost_little(parse: Callable[..., ParsedMail]) -> None:
+    before = psutil.Process().cpu_times().user
+    with pytest.raises(UnsupportedFile) as refused:
+        parse(mail(many(*[text("x")] * 100_000)))
+    assert refused.value.details["reason"] == "too_many_parts"
+    (process,) = readers()
+    used = process.cpu_times()
+    assert used.user + used.children_user < 2
+    assert psutil.Process().cpu_times().user - before < 2
 
 
 def test_a_large_mail_is_not_held_in_the_callers_memory(parse: Callable[..., ParsedMail]) -> None:

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,9 @@ MAX_RATIO = 200
 MAX_UNPACKED = 1 << 30
 MAX_ENTRIES = 10_000
 MAX_DEPTH = 3
+MAX_SECONDS = 10
+"""Of the processor, for one archive: bzip2 and xz may take them for what zip does in one."""
+
 HARMLESS = 1 << 20
 """Bytes that anything may unpack to: a page of blanks in a small archive passes every ratio."""
 
@@ -65,12 +69,14 @@ class Unpacking:
         self._entries = 0
         self._unpacked = 0
         self._allowed = 0
+        self._ends = 0.0
 
     def look(self, content: bytes) -> None:
         """Raises Bomb, or Locked where entries need a password. What is no archive passes."""
         if kind_of(content[:_START]) is None:
             return
         self._allowed = min(self._unpacked + max(HARMLESS, MAX_RATIO * len(content)), MAX_UNPACKED)
+        self._ends = time.process_time() + MAX_SECONDS
         self._attempt(partial(self._open, content, 1))
 
     def _attempt(self, step: Callable[[], None]) -> None:
@@ -163,6 +169,8 @@ class Unpacking:
         self._unpacked += unpacked
         if self._unpacked > self._allowed:
             raise Bomb(self._too_much())
+        if time.process_time() > self._ends:
+            raise Bomb(f"takes more than {MAX_SECONDS} seconds to unpack")
 
     def _too_much(self) -> str:
         return f"unpacks to more than {MAX_RATIO} times its size or {MAX_UNPACKED >> 30} GiB"

@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 import weakref
+from os.path import abspath
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,7 +44,7 @@ class LimitedMailParser:
         self._max_bytes = max_bytes
         self._limits = {"CPU": cpu_seconds, "AS": memory_bytes, "NOFILE": _OPEN_FILES}
         self._wall_seconds = wall_seconds
-        root = str(Path(docflow.__path__[0]).parent)
+        root = str(Path(docflow.__path__[0]).resolve().parent)
         readers = Readers(self._command, {"PYTHONPATH": root, "LC_ALL": "C.UTF-8", "TMPDIR": tempfile.gettempdir()})
         self._readers = readers
         self._end = weakref.finalize(self, readers.close)
@@ -88,7 +89,15 @@ class LimitedMailParser:
     def _command() -> list[str]:
         # -S: no site-packages' start-up files; -P and -s: nothing from the working folder or the home. The few
         # libraries that some mails need are found where this process finds them.
-        return [sys.executable, "-S", "-P", "-s", "-m", _WORKER, json.dumps([path for path in sys.path if path])]
+        return [
+            sys.executable,
+            "-S",
+            "-P",
+            "-s",
+            "-m",
+            _WORKER,
+            json.dumps([abspath(path) for path in sys.path if path]),
+        ]
 
 
 def _check(code: int, err: IO[bytes]) -> None:

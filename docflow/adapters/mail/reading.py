@@ -8,7 +8,7 @@ from typing import Any
 
 from docflow.adapters.mail import decode, smime, tnef
 from docflow.adapters.mail.shelf import Shelf
-from docflow.adapters.mail.tree import MAX_NESTING, Part, Refused, defects_of, read
+from docflow.adapters.mail.tree import MAX_NESTING, Part, Refused, defects_of, read, walk
 
 MAX_TEXT = 1_000_000
 MAX_MARKUP = 4 * MAX_TEXT
@@ -149,7 +149,7 @@ class Reader:
         return False, ""
 
     def _has_text(self) -> bool:
-        texts = (part for part in self.root.children() if part.declared_type() in ("text/plain", "text/html"))
+        texts = (part for part in walk(self.root) if part.declared_type() in ("text/plain", "text/html"))
         return any(part.content().strip() for part in texts)
 
     def _smime(self, content: bytes, name: str) -> _Text:
