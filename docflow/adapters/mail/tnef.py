@@ -12,7 +12,7 @@ def unpack(content: bytes) -> tuple[list[tuple[str, bytes]], str]:
     """(name, bytes) of each file, and the text. Raises whatever the library makes of broken bytes."""
     from tnefparse import TNEF  # 40 ms, and rarely needed
 
-    read = TNEF(content, do_checksum=False)
+    read = TNEF(content + b"\x00", do_checksum=False)  # it leaves out a last attribute that ends where the bytes end
     return list(_files(read, 1)), _text(read)
 
 
