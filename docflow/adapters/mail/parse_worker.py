@@ -53,15 +53,14 @@ def content_key(headers: Headers, leaves: list[tuple[str, str]], identity: str) 
 def take_apart(raw: Path, into: Path) -> dict[str, Any]:
     with raw.open("rb") as source:
         root = read(source)
-        source.seek(0)
-        start = source.read(_START)
     if not any(name in root for name in ENVELOPE):
         raise Refused("not_a_mail", "These bytes are not an e-mail: there is no From, To, Subject or Date.")
     shelf, defects = Shelf(into), set[str]()
     headers, reader = Headers(root, defects), Reader(root, shelf, defects)
     text = reader.text()
     defects |= shelf.hazards.defects
-    report = report_of(root, start, bounce_like=headers.bounce_like())
+    bounce_like = headers.bounce_like()
+    report = report_of(root, _start_of(raw) if bounce_like else b"", bounce_like=bounce_like)
     found = described(headers, reader.leaves, raw)
     found |= {"text": text, "attachments": shelf.attachments, "hazard": shelf.hazards.found, "report": report}
     return found | {"defects": sorted(defects)}
@@ -90,6 +89,11 @@ def described(headers: Headers, leaves: list[tuple[str, str]], raw: Path) -> dic
         "return_path": headers.return_path(),
         "authentication": headers.authentication(),
     }
+
+
+def _start_of(raw: Path) -> bytes:
+    with raw.open("rb") as source:
+        return source.read(_START)
 
 
 def _hash_of(raw: Path) -> str:
