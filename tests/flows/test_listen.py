@@ -2,16 +2,21 @@
 
 import asyncio
 import contextlib
+import signal
 import smtplib
 import socket
+import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
@@ -22,6 +27,7 @@ from docflow.local.postgres import LocalPostgres
 from docflow.services.intake import take_in
 from tests.conftest import Clock, District
 from tests.flows.conftest import At
+from tests.flows.test_worker import worker
 from tests.intake_rules import apply_intake
 from workflows import listen
 from workflows.engine import Engine
@@ -225,3 +231,30 @@ def test_a_port_in_use_is_tried_again(listening: Container, monkeypatch: pytest.
         threading.Timer(0.3, other.close).start()
         with at_the_door(listening), connect(listening) as client:
             assert client.noop()[0] == 250
+
+
+def test_two_worker_processes_share_a_port_and_end_on_sigterm(
+    listening: Container, district: District, tmp_path: Path
+) -> None:
+    logs = [tmp_path / "one.log", tmp_path / "other.log"]
+    where = {"DOCFLOW_SMTP_LISTEN": listening.settings.smtp_listen}
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(worker(listening, log, **where)) for log in logs]
+        while not all(_listens(process) for process in processes):
+            assert all(process.poll() is None for process in processes), [log.read_text() for log in logs]
+            time.sleep(0.05)
+        clients = [connect(listening) for _ in range(8)]
+        codes = [hand_in(client, letter(number))[0] for number, client in enumerate(clients)]
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(60) for process in processes] == [0, 0]
+        assert [client.getreply()[0] for client in clients] == [421] * 8
+        for client in clients:
+            client.close()
+    assert codes == [250] * 8
+    assert [state for _, state, _ in intakes(district)] == ["document"] * 8
+    assert all("Traceback" not in log.read_text() for log in logs)
+
+
+def _listens(process: "subprocess.Popen[bytes]") -> bool:
+    return any(c.status == psutil.CONN_LISTEN for c in psutil.Process(process.pid).net_connections("tcp"))
