@@ -264,8 +264,10 @@ def _again(session: Session, taken: TakenIn, asked: Asked) -> Received:
     known = session.execute(KNOWN, {"key": taken.content_key}).one()
     if _arrived(session, known.id, taken, asked):
         session.execute(update(Intake).where(Intake.id == known.id).values(repeats=Intake.repeats + 1))
-    reason = known.reason or "The same letter was received before."
-    return Received(known.id, "duplicate", known.document_id, reason, known.reason_code)
+    became = known.state == "document"  # why it once was in quarantine is no news
+    reason = "" if became else known.reason
+    code = "" if became else known.reason_code
+    return Received(known.id, "duplicate", known.document_id, reason or "The same letter was received before.", code)
 
 
 def _arrived(session: Session, intake_id: UUID, taken: TakenIn, asked: Asked) -> bool:

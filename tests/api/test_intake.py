@@ -234,6 +234,24 @@ def test_of_what_cannot_be_read_the_bytes_as_they_came_are_the_main_file(http: H
     assert document["issuer_address"] == "vanthu@stc.example"
 
 
+def test_even_an_empty_letter_can_be_entered(http: Http) -> None:
+    letter = bring(http, b"", kind="mail", mail_from="vanthu@stc.example")
+    assert row(http, letter)["reason_code"] == "empty"
+    answer = http.post("vanthu1", f"/intake/{letter}/release", json={"subject": "Thư trống"})
+    assert answer.status_code == 201, answer.text
+    assert http.get("vanthu1", answer.headers["Location"]).json()["files"][0]["size"] == 0
+    assert http.get("vanthu1", f"/intake/{letter}/raw").content == b""
+
+
+def test_a_released_letter_that_comes_again_is_told_as_the_document_it_is(http: Http) -> None:
+    raw = mail()
+    letter = unread(http, raw)
+    with tools(http, parser=Unreadable()):
+        became = http.post("vanthu1", f"/intake/{letter}/release").json()["document_id"]
+        again = http.post("tichhop", "/intake/email", content=raw, headers=MAIL)
+    assert (again.status_code, again.json()["document_id"], again.json()["reason_code"]) == (200, became, "")
+
+
 def test_a_release_that_makes_no_sense_changes_nothing(http: Http, problem: Check) -> None:
     letter = bring(http)
     before = http.counts()
@@ -379,6 +397,8 @@ def test_a_decision_takes_the_notice_from_the_other_clerks(http: Http) -> None:
     assert told["intake"] == {"id": letter, "links": {"self": f"/api/v1/intake/{letter}"}}
     assert told["text"] == "Một thư đến bị giữ lại chờ văn thư xem xét (không phải văn bản); người gửi: không rõ."
     assert http.get("chutich", "/notifications").json()["items"] == []
+    assert http.post("totruongvt", f"/notifications/{told['id']}/read").status_code == 404
+    assert http.post("totruongvt", "/notifications/read-all").json()["unread_count"] == 0
     http.post("vanthu1", f"/intake/{letter}/reject", json={"reason": "Thư rác"})
     assert http.get("vanthu2", "/notifications?unread=true").json()["unread_count"] == 0
 
