@@ -7,6 +7,7 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -481,6 +482,28 @@ def test_what_was_said_before_tls_is_forgotten(tmp_path: Path) -> None:
             _answer(answers)
             safe.sendall(f"RCPT TO:<{OURS}>\r\n".encode())
             assert answers.readline().startswith(b"503")
+
+
+@pytest.mark.parametrize("said", [b"no handshake at all\r\n" * 20, b""])
+def test_a_handshake_that_fails_or_never_comes_frees_its_place(tmp_path: Path, said: bytes) -> None:
+    with opened(certificate=self_signed(tmp_path, "cu"), idle=0.5, most_clients=1) as office:
+        with socket.create_connection(("127.0.0.1", office.port), timeout=20) as plain:
+            with plain.makefile("rb", buffering=0) as answers:
+                _answer(answers)
+                for words in (b"EHLO x\r\n", b"STARTTLS\r\n"):
+                    plain.sendall(words)
+                    _answer(answers)
+            plain.sendall(said)
+            assert office.listener is not None
+            with contextlib.suppress(ConnectionResetError):
+                while plain.recv(1000):
+                    pass
+        within = time.monotonic() + 20
+        while office.listener.clients:
+            assert time.monotonic() < within
+            time.sleep(0.01)
+        with office.connect() as client:
+            assert client.noop()[0] == 250
 
 
 def test_a_certificate_that_cannot_be_used_is_told(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ Take = Callable[[BinaryIO, Handed], Awaitable[str]]
 """Returns the name under which the letter is kept for good."""
 
 IDLE = 300.0  # seconds a client may be silent (RFC 5321 §4.5.3.2 wants as much)
+HANDSHAKE = 30.0  # seconds
 MOST_CLIENTS = 100
 MOST_RECIPIENTS = 100  # the least a server has to take (RFC 5321 §4.5.3.1.8); the client sends the rest again
 CALLS = {"*": 100, "MAIL": 5_000, "RCPT": 50_000, "DATA": 5_000, "RSET": 5_000, "NOOP": 1_000}
@@ -225,6 +226,15 @@ class _Conversation(SMTP):
         await self.push(refusal)
         if self.transport is not None:
             self.transport.close()
+
+    async def smtp_STARTTLS(self, arg: str) -> None:
+        """With an end: where the connection breaks within the handshake, asyncio tells nobody, and the place of this
+        client would never be free again."""
+        try:
+            async with asyncio.timeout(min(HANDSHAKE, self._timeout_duration)):
+                await super().smtp_STARTTLS(arg)
+        except TimeoutError as error:
+            raise TLSSetupException from error
 
     async def smtp_AUTH(self, arg: str) -> None:
         await self.push("502 5.5.1 Nobody signs in here")
