@@ -7,12 +7,12 @@ import tempfile
 import weakref
 from os.path import abspath
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import structlog
 
 import docflow
-from docflow.adapters.mail.readers import Readers
+from docflow.adapters.mail.readers import Ended, Readers
 from docflow.domain.errors import Unavailable, UnsupportedFile
 from docflow.services.ports import Hazard, MailAttachment, MailReport, ParsedMail, ReportedRecipient
 
@@ -21,7 +21,6 @@ _MIB = 1024 * 1024
 _ANSWER_BYTES = 16 * _MIB  # the text is cut, so no answer is larger
 _OPEN_FILES = 32
 _FROM_OUTSIDE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_STDERR_SHOWN = 2_000
 
 log = structlog.get_logger(__name__)
 
@@ -75,15 +74,12 @@ class LimitedMailParser:
             "wall": self._wall_seconds,
             "work": {"raw": str(raw.resolve()), "into": str(into.resolve())},
         }
-        # Files and not pipes: the child's limit on file size then holds for its answer too.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            ended = self._readers.run(job, out, err)
-            if ended.late:
-                raise _unsupported("too_slow", "The message takes too long to read.")
-            _check(ended.code, err)
-            out.seek(0)
-            found: dict[str, Any] = json.load(out)
-            return found
+        ended = self._readers.run(job)
+        if ended.late:
+            raise _unsupported("too_slow", "The message takes too long to read.")
+        _check(ended)
+        found: dict[str, Any] = json.loads(ended.out)
+        return found
 
     @staticmethod
     def _command() -> list[str]:
@@ -100,12 +96,11 @@ class LimitedMailParser:
         ]
 
 
-def _check(code: int, err: IO[bytes]) -> None:
+def _check(ended: Ended) -> None:
+    code = ended.code
     if code == 0:
         return
-    err.seek(0)
-    shown = err.read()[-_STDERR_SHOWN:].decode("utf-8", "replace")
-    log.warning("mail_reader_failed", exit_code=code, stderr=shown)
+    log.warning("mail_reader_failed", exit_code=code, stderr=ended.err)
     if code == -signal.SIGXCPU:
         raise _unsupported("too_slow", "The message takes too long to read.")
     if code < 0 and -code not in _FROM_OUTSIDE:

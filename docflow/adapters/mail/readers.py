@@ -26,10 +26,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended: its exit code, or the signal as a negative number; ``late`` at its wall clock limit."""
+    """How a child ended: its exit code, or the signal as a negative number; ``late`` at its wall clock limit.
+    ``out`` is what it wrote, ``err`` the end of what it complained of."""
 
     code: int
     late: bool
+    out: bytes
+    err: str
 
 
 class Readers:
@@ -45,21 +48,18 @@ class Readers:
         self._lock = threading.Lock()
         self._started: _Started | None = None
 
-    def run(self, job: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> Ended:
+    def run(self, job: dict[str, Any]) -> Ended:
         """Raises Unavailable where no child could be made, its process was lost twice, or closed meanwhile."""
         message = json.dumps(job).encode()
         if len(message) > LARGEST_JOB:
             raise Unavailable("The folders' names are too long for the mail reader. Set a shorter TMPDIR.")
         for _ in range(2):
             started, control = self._connected()
-            said = _ask(control, message, out, err, job["wall"] + _GRACE_SECONDS)
-            if said is None and not self._discard(started):
+            ended = _tried(control, message, job["wall"] + _GRACE_SECONDS)
+            if ended is not None:
+                return ended
+            if not self._discard(started):
                 break
-            if said is None:
-                continue
-            if "failed" in said:
-                raise Unavailable(f"The mail reader cannot fork ({said['failed']}). Try again later.")
-            return Ended(said["code"], said["late"])
         raise Unavailable("The mail reader did not start or was stopped. Try again; the log says more.")
 
     def close(self) -> None:
@@ -128,17 +128,34 @@ class _Started:
         code = self._process.poll()
         self._process.kill()
         self._process.wait()
-        self._err.seek(0)
-        log.warning(
-            "mail_reader_lost", exit_code=code, stderr=self._err.read()[-_STDERR_SHOWN:].decode("utf-8", "replace")
-        )
+        log.warning("mail_reader_lost", exit_code=code, stderr=_end_of(self._err))
 
 
-def _ask(control: socket.socket, message: bytes, out: IO[bytes], err: IO[bytes], seconds: float) -> Any:
-    """What was answered; None where the process is lost or stuck. ``control`` is closed as soon as it has the job."""
+def _tried(control: socket.socket, message: bytes, seconds: float) -> Ended | None:
+    """One child with its own files: a lost one may have written into them. None where the process is lost or stuck.
+
+    Files and not pipes: the child's limit on file size then holds for its answer too.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        said = _ask(control, message, [out.fileno(), err.fileno()], seconds)
+        if said is None:
+            return None
+        if "failed" in said:
+            raise Unavailable(f"The mail reader cannot fork ({said['failed']}). Try again later.")
+        out.seek(0)
+        return Ended(said["code"], said["late"], out.read(), _end_of(err))
+
+
+def _end_of(err: IO[bytes]) -> str:
+    err.seek(max(0, err.seek(0, os.SEEK_END) - _STDERR_SHOWN))
+    return err.read().decode("utf-8", "replace")
+
+
+def _ask(control: socket.socket, message: bytes, files: list[int], seconds: float) -> Any:
+    """What was answered, or None. ``control`` is closed as soon as it has the job."""
     try:
         with control:
-            reply = _handed_over(control, message, out, err)
+            reply = _handed_over(control, message, files)
         with reply:
             reply.settimeout(seconds)
             answer = reply.recv(4096)
@@ -147,11 +164,11 @@ def _ask(control: socket.socket, message: bytes, out: IO[bytes], err: IO[bytes],
     return json.loads(answer) if answer else None
 
 
-def _handed_over(control: socket.socket, message: bytes, out: IO[bytes], err: IO[bytes]) -> socket.socket:
+def _handed_over(control: socket.socket, message: bytes, files: list[int]) -> socket.socket:
     reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with theirs:
-            socket.send_fds(control, [message], [theirs.fileno(), out.fileno(), err.fileno()])
+            socket.send_fds(control, [message], [theirs.fileno(), *files])
     except OSError:
         reply.close()
         raise
