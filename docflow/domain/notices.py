@@ -154,11 +154,22 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "too_slow": ("đọc quá lâu", "it takes too long to read"),
     "too_many_parts": ("có quá nhiều phần", "it has too many parts"),
     "too_much_memory": ("tốn quá nhiều bộ nhớ", "it takes too much memory to read"),
+    "nested_too_deep": ("lồng quá nhiều lớp", "its parts are nested too deep"),
+    "header_too_large": ("phần đầu thư quá lớn", "its header is too large"),
     "unreadable": ("không đọc được", "it cannot be read"),
+    "not_a_mail": ("không phải thư điện tử", "it is no mail"),
+    "broken_xml": ("XML bị hỏng", "its XML is broken"),
+    "hostile_xml": ("XML không an toàn", "its XML is not safe to read"),
+    "not_edxml": ("không phải thông điệp edXML", "it is no edXML message"),
+    "bad_attachment": ("tệp đính kèm bị hỏng", "a file in it is damaged"),
+    "incomplete": ("thiếu thông tin bắt buộc", "it lacks what it must have"),
+    "unknown_document": ("nhắc đến văn bản không có ở đây", "it is about a document that is not here"),
+    "duplicate": ("trùng với một thư khác", "it is the same as another letter"),
     "empty": ("không có nội dung", "it is empty"),
     "refused": ("không vào sổ được", "it could not be entered"),
     "not_a_paper": ("không phải văn bản", "it is no paper"),
     "unknown_sender": ("người gửi chưa xác định", "its sender is not known"),
+    "sender_mismatch": ("người gửi không khớp với xác thực", "its sender is not who it claims to be"),
 }
 
 

@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from docflow.api.notification_stream import News, Place, look, place_at
 from docflow.db.models import MailboxMark, MailboxProof
 from docflow.domain.errors import UnsupportedFile
 from docflow.services import intake
@@ -401,6 +402,22 @@ def test_a_decision_takes_the_notice_from_the_other_clerks(http: Http) -> None:
     assert http.post("totruongvt", "/notifications/read-all").json()["unread_count"] == 0
     http.post("vanthu1", f"/intake/{letter}/reject", json={"reason": "Thư rác"})
     assert http.get("vanthu2", "/notifications?unread=true").json()["unread_count"] == 0
+
+
+def test_the_stream_of_a_clerk_tells_of_it_at_once_and_nobody_elses(http: Http) -> None:
+    def news(user: str, place: Place) -> News:
+        with http.container.sessions.begin() as session:
+            return look(session, http.container, http.district.user_id(user), place)
+
+    users = ("vanthu1", "ngansach1", "quantri")
+    with http.container.sessions.begin() as session:
+        places = {user: place_at(session, http.district.user_id(user), START, None) for user in users}
+    bring(http)
+    assert {user: (len(news(user, at).told), news(user, at).unread) for user, at in places.items()} == {
+        "vanthu1": (1, 1),
+        "ngansach1": (0, 0),
+        "quantri": (0, 0),
+    }
 
 
 def test_what_never_was_in_quarantine_cannot_be_decided_on(http: Http, problem: Check) -> None:
