@@ -34,7 +34,7 @@ def explain(
     data_dir: DataDir = None,
     channel: Annotated[
         str, typer.Option(metavar="NAME[:SOURCE]", help="As if it came this way: mailbox:vanthu, webhook, api.")
-    ] = "import",
+    ] = "mailbox",
     to: Annotated[
         list[str] | None, typer.Option(metavar="ADDRESS", help="As if the envelope named this recipient.")
     ] = None,

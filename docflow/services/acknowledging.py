@@ -54,7 +54,7 @@ def receipt(
     if why:
         return Receipt(False, why=why)
     settings = configuration.intake.acknowledge
-    why = _silent(settings, taken, secrecy)
+    why = silent(settings, taken, secrecy)
     if why:
         return Receipt(True, why=why)
     address = mail.sender.lower()
@@ -65,7 +65,8 @@ def receipt(
     return Receipt(True, NewDelivery(new_id(), ACKNOWLEDGE, recipient, address, "email"))
 
 
-def _silent(settings: Acknowledgement, taken: TakenIn, secrecy: int) -> str:
+def silent(settings: Acknowledgement, taken: TakenIn, secrecy: int) -> str:
+    """Why no receipt is sent though one is owed; empty where it is sent."""
     if not settings.send:
         return "receipts are switched off"
     if secrecy > 0:

@@ -13,6 +13,7 @@ from docflow.domain.configuration import Configuration
 from docflow.domain.errors import UnsupportedFile
 from docflow.domain.mail_rules import Compared, MailRule
 from docflow.services import admission
+from docflow.services.acknowledging import silent, unanswered
 from docflow.services.letters import Refusal, StoredPart, TakenIn
 from docflow.services.mail_facts import Chosen, choose
 from docflow.services.ports import Inspector, MailAttachment, MailParser, ParsedMail, StoredObject
@@ -41,6 +42,8 @@ class Explanation:
     rule: str | None = None
     sets: dict[str, Any] | None = None
     registered_by_itself: bool = False
+    acknowledged: bool = False
+    why_no_receipt: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,6 +77,7 @@ def explain(configuration: Configuration, taken: TakenIn) -> Explanation:
     mail = taken.content
     chosen = choose(configuration, taken, mail)
     state, refused = _becomes(configuration, taken, mail, chosen)
+    silence = unanswered(configuration, taken, mail) or silent(configuration.intake.acknowledge, taken, secrecy=0)
     return Explanation(
         state,
         refused.code if refused else "",
@@ -85,6 +89,8 @@ def explain(configuration: Configuration, taken: TakenIn) -> Explanation:
         if chosen.rule
         else None,
         registered_by_itself=state == "document" and chosen.trusted,
+        acknowledged=state == "document" and not silence,
+        why_no_receipt=silence if state == "document" else "",
     )
 
 
@@ -92,7 +98,7 @@ def _becomes(
     configuration: Configuration, taken: TakenIn, mail: ParsedMail, chosen: Chosen
 ) -> tuple[str, Refusal | None]:
     refused = admission.refusal(taken)
-    if refused is None and mail.report is not None:
+    if refused is None and mail.report is not None and mail.automatic:
         return "linked", Refusal("", "It reports on a mail of ours: it belongs to that one, where it is found.")
     refused = refused or chosen.refusal(configuration.intake.unknown_sender)
     return ("quarantine" if refused else "document"), refused
@@ -134,7 +140,7 @@ def sentences(told: Explanation) -> list[str]:
         return [*lines, f"Becomes: quarantine ({told.reason_code}). {told.reason}"]
     if told.state == "linked":
         return [*lines, f"Becomes: a part of another document. {told.reason}"]
-    return [*lines, f"Becomes: a document. {_registration(told)}"]
+    return [*lines, f"Becomes: a document. {_registration(told)} {_receipt(told)}"]
 
 
 def _registration(told: Explanation) -> str:
@@ -143,6 +149,12 @@ def _registration(told: Explanation) -> str:
     if told.sets and told.sets.get("trusted"):
         return "A clerk registers it: the rule trusts only a confirmed sender, and this one is not."
     return "A clerk registers it."
+
+
+def _receipt(told: Explanation) -> str:
+    if told.acknowledged:
+        return "The sender gets a receipt, up to the day's cap."
+    return f"The sender gets no receipt: {told.why_no_receipt}."
 
 
 def _worded(value: Any) -> str:

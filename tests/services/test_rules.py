@@ -202,12 +202,16 @@ MAILS = [
     mail(Authentication_Results=FORGED),
     mail(From="dan@nguoidan.example"),
     with_file("a.txt"),
+    mail(From="noreply@snv.tinh.example"),
+    mail(Auto_Submitted="auto-generated"),
     b"",
     b"no mail at all",
 ]
 
 
-@pytest.mark.parametrize("raw", MAILS, ids=["confirmed", "forged", "nobody", "file", "empty", "rubbish"])
+@pytest.mark.parametrize(
+    "raw", MAILS, ids=["confirmed", "forged", "nobody", "file", "noreply", "automatic", "empty", "rubbish"]
+)
 def test_what_is_explained_is_what_happens(district: District, bring: Bring, tmp_path: Path, raw: bytes) -> None:
     rules = shipped(rule({"trusted": True, "book": "MOI"}), unknown_sender="quarantine")
     apply(district, rules)
@@ -244,7 +248,7 @@ def test_explain_works_from_the_files_alone(eml: Callable[[bytes], str]) -> None
         "yes sender_domain: tinh.example   mail: snv.tinh.example",
         "province_default: fits too",
         "main: unit VP",
-        "Becomes: a document. The engine registers it",
+        "Becomes: a document. The engine registers it, where its route lets it. The sender gets a receipt",
     ):
         assert told in shown.output
 
