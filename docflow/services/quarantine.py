@@ -98,7 +98,7 @@ def release(
         raise Duplicate("The same letter became a document already. Link it to that one.", of=str(twin.document_id))
     vouched = replace(_of_raw(row, taken), released=True)
     vouched = replace(vouched, mended={**vouched.mended, **command.said()})
-    facts = {"intake": str(row.id), "released_by": _named(person)}
+    facts = {"intake": str(row.id), "released_by": _named(person)} | _instead(session, pictures, asked)
     admitted = admission.admit(session, pictures, row.id, vouched, replace(_own(asked), facts=facts))
     if admitted.state == "quarantine":
         raise Invalid(f"No document can be made of it: {admitted.reason}", reason_code=admitted.reason_code)
@@ -116,7 +116,8 @@ def reparse(session: Session, pictures: Pictures, intake_id: UUID, taken: TakenI
     twin = _twin(session, row, taken)
     if twin is None:
         _tell_anew(session, row, taken)
-        facts = {"reparsed_by": _named(_person(session, pictures, asked))}
+        person = _person(session, pictures, asked)
+        facts = {"reparsed_by": _named(person)} | _instead(session, pictures, asked)
         admitted = admit(session, pictures, row.id, taken, replace(_own(asked), facts=facts))
     else:
         admitted = _as(twin)
@@ -134,11 +135,17 @@ def link(
     """The letter and its files become attachments of a document (action ``attach``)."""
     row = _locked(session, pictures, intake_id, "link")
     _require_no_virus(row, taken)
-    files = [(part.stored, _attachment(part)) for part in (_raw_part(row, taken), *taken.parts)]
+    files = [(part.stored, _attachment(part)) for part in _brought(row, taken)]
     told = replace(asked, key=None, if_match=None, facts={"intake": str(row.id)})
     upload(session, pictures, document_id, files, told)
     _decide(session, pictures, row, asked, "link", state="linked", document_id=document_id)
     return Received(row.id, "linked", document_id)
+
+
+def _brought(row: Intake, taken: TakenIn) -> tuple[StoredPart, ...]:
+    """The raw letter and its files; of a batch scan only the part it is about."""
+    of_batch = isinstance(taken.content, LooseFile) and taken.content.part > 0
+    return taken.parts if of_batch else (_raw_part(row, taken), *taken.parts)
 
 
 def reject(session: Session, pictures: Pictures, intake_id: UUID, reason: str, asked: Asked) -> Received:
@@ -171,6 +178,13 @@ def _require_held(session: Session, pictures: Pictures, row: Intake | None, acti
 def _person(session: Session, pictures: Pictures, asked: Asked) -> Person:
     assert asked.user_id is not None, "a clerk decides"
     return pictures.directory(session).people[asked.user_id]
+
+
+def _instead(session: Session, pictures: Pictures, asked: Asked) -> dict[str, str]:
+    """The absent clerk whom the person stands in for."""
+    if not asked.acting_for:
+        return {}
+    return {"acting_for": _named(pictures.directory(session).person(asked.acting_for))}
 
 
 def _named(person: Person) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from email.message import EmailMessage
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from docflow.services.intake import Envelope, Kind, Tools
 from docflow.services.ports import ParsedMail, Scan
 from tests.api.conftest import Http
 from tests.conftest import START
+from tests.moves import substitute
 
 Check = Callable[..., dict[str, Any]]
 LETTER = b"#!/bin/sh\necho xin chao\n"
@@ -251,6 +253,18 @@ def test_a_released_letter_that_comes_again_is_told_as_the_document_it_is(http: 
         became = http.post("vanthu1", f"/intake/{letter}/release").json()["document_id"]
         again = http.post("tichhop", "/intake/email", content=raw, headers=MAIL)
     assert (again.status_code, again.json()["document_id"], again.json()["reason_code"]) == (200, became, "")
+
+
+def test_who_stands_in_for_a_clerk_reads_the_ledger_and_decides_in_their_name(http: Http, problem: Check) -> None:
+    substitute(http.district, "vanthu1", "ngansach1", START, START + timedelta(days=3))
+    letter = bring(http)
+    assert http.get("ngansach1", f"/intake/{letter}").json()["state"] == "quarantine"
+    problem(http.post("ngansach1", f"/intake/{letter}/release"), 403, "forbidden")
+    answer = http.post("ngansach1", f"/intake/{letter}/release", headers={"X-Acting-For": "vanthu1"})
+    assert answer.status_code == 201
+    created = http.get("vanthu1", f"/documents/{answer.json()['document_id']}/history").json()["items"][0]
+    assert created["data"]["released_by"].endswith("(ngansach1)")
+    assert created["data"]["acting_for"].endswith("(vanthu1)")
 
 
 def test_a_release_that_makes_no_sense_changes_nothing(http: Http, problem: Check) -> None:
