@@ -13,7 +13,10 @@ from workflows.engine import Engine, attempt, here, run_name
 
 _log = logging.getLogger(__name__)
 EVERY = 60.0
-OWN_FLOWS = ["router", "deliver", "render", "escalate", "sweep"]
+OWN_FLOWS = [
+    *("router", "deliver", "render", "index", "recognise", "escalate", "notify", "mail_notices", "call_webhooks"),
+    *("exchange", "intake_folder", "intake_mailbox", "sweep"),
+]
 _NAMED = "on "
 
 
