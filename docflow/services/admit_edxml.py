@@ -124,7 +124,7 @@ def _enter(session: Session, pictures: Pictures, case: Case, earlier: UUID | Non
     moved = create(
         session,
         pictures,
-        _metadata(case),
+        _metadata(case).model_copy(update=dict(taken.mended)),
         intake_files([*parts, StoredPart("van-ban.edxml", "application/xml", taken.raw)]),
         asked,
         trusted=bool(case.partner and case.partner.trusted and taken.envelope.get("channel") in CONFIRMED),

@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from docflow.api.edxml import MESSAGE
 from docflow.api.notification_stream import News, Place, look, place_at
 from docflow.db.models import MailboxMark, MailboxProof
 from docflow.domain.errors import UnsupportedFile
@@ -253,6 +254,25 @@ def test_a_released_letter_that_comes_again_is_told_as_the_document_it_is(http: 
         became = http.post("vanthu1", f"/intake/{letter}/release").json()["document_id"]
         again = http.post("tichhop", "/intake/email", content=raw, headers=MAIL)
     assert (again.status_code, again.json()["document_id"], again.json()["reason_code"]) == (200, became, "")
+
+
+def test_a_released_edxml_message_has_the_record_as_the_clerk_gives_it(http: Http, problem: Check) -> None:
+    """One that replaces a document which never came."""
+    message = MESSAGE.replace(">0<", ">3<").encode()
+    answer = http.post("tichhop", "/intake/edxml", content=message, headers={"Content-Type": "application/xml"})
+    assert (answer.status_code, answer.json()["reason_code"]) == (202, "unknown_document"), answer.text
+    letter = answer.json()["id"]
+    released = http.post("vanthu1", f"/intake/{letter}/release", json={"subject": "Về việc kiểm tra", "secrecy": 1})
+    document = http.get("vanthu1", released.headers["Location"]).json()
+    assert (document["subject"], document["secrecy"], document["number_symbol"]) == (
+        "Về việc kiểm tra",
+        1,
+        "15/QĐ-UBND",
+    )
+    revoke = MESSAGE.replace(">0<", ">1<").replace("15/QĐ-UBND", "16/QĐ-UBND").encode()
+    answer = http.post("tichhop", "/intake/edxml", content=revoke, headers={"Content-Type": "application/xml"})
+    refused = http.post("vanthu1", f"/intake/{answer.json()['id']}/release")
+    assert "No document can be made of it" in problem(refused, 422, "invalid")["detail"]
 
 
 def test_who_stands_in_for_a_clerk_reads_the_ledger_and_decides_in_their_name(http: Http, problem: Check) -> None:
