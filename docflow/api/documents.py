@@ -25,10 +25,11 @@ from docflow.api.uploads import Prepared, prepare
 from docflow.bootstrap import Container
 from docflow.db.base import new_id
 from docflow.db.models import Document
-from docflow.db.queries.documents import Filters, beside, list_documents
+from docflow.db.queries.documents import Filters, beside, conditions, list_documents
+from docflow.db.queries.search import search
 from docflow.domain.lifecycle import State
 from docflow.domain.plan import Plan
-from docflow.domain.searching import searchable
+from docflow.domain.searching import query
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.domain.timing import Urgency
 from docflow.services.asked import Asked
@@ -170,6 +171,10 @@ class Sort(StrEnum):
 
 
 DAY = Annotated[date | None, Query(ge=date(1900, 1, 1), le=date(2999, 12, 31))]
+ASKED = (
+    'Words that all have to be there, of the record or of its files, with or without accents; "phrases" in quotes; '
+    "numbers such as 15/QĐ-UBND. The document of that number comes first, then those with the accents that are typed."
+)
 NAME = Annotated[str | None, Query(max_length=200)]
 
 
@@ -187,7 +192,7 @@ class Asking:
     to: DAY = None
     overdue: bool | None = None
     held: bool | None = None
-    q: Annotated[str | None, Query(max_length=200, description="Words, with or without accents")] = None
+    q: Annotated[str | None, Query(max_length=200, description=ASKED)] = None
 
 
 def start_of(day: date | None, zone: str) -> datetime | None:
@@ -207,7 +212,7 @@ def filters_of(asking: Asking, reader: Reader, zone: str) -> Filters:
         created_before=end,
         overdue=asking.overdue,
         held=asking.held,
-        words=tuple(searchable(asking.q or "").split())[:10],
+        query=query(asking.q or ""),
     )
 
 
@@ -215,25 +220,36 @@ def filters_of(asking: Asking, reader: Reader, zone: str) -> Filters:
 def get_documents(
     call: Calling,
     asking: Annotated[Asking, Depends()],
-    sort: Sort = Sort.NEWEST,
+    sort: Annotated[Sort | None, Query(description="Without: the newest first; with `q`, the best first")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Documents one may see. `created_at` is the order of entry."""
-    pages = Pages(call.container.settings, "documents", [asdict(asking), sort.value])
+    pages = Pages(call.container.settings, "documents", [asdict(asking), sort.value if sort else None])
     with call.container.sessions.begin() as session:
         reader = call.reader(session)
         zone = call.container.pictures.newest(session)[1].calendar.zone
-        after = _position(sort, pages.read(cursor))
-        found = list_documents(
-            session, reader.sight, filters_of(asking, reader, zone), sort.value, after, limit + 1, call.now
-        )
-        shown = found[:limit]
+        filters = filters_of(asking, reader, zone)
+        found = _listed(session, reader, filters, sort, pages.read(cursor), limit + 1, call.now)
+        shown = [document for document, _ in found[:limit]]
         around = beside(session, [d.id for d in shown])
         url = call.container.settings.prefect_api_url
         items = [document_json(d, around, reader.directory, call.now, url) for d in shown]
-    following = pages.write(_key(sort, shown[-1])) if len(found) > limit else None
+    following = pages.write(found[limit - 1][1]) if len(found) > limit else None
     return answer(page(items, following))
+
+
+def _listed(
+    session: Session, reader: Reader, filters: Filters, sort: Sort | None, after: Any, limit: int, now: datetime
+) -> list[tuple[Document, list[Any]]]:
+    """Each with the place of its own from which the list goes on."""
+    if filters.query is not None and sort is None:
+        last = (after[0], UUID(after[1])) if after else None
+        found = search(session, reader.sight, filters.query, conditions(filters, now), last, limit)
+        return [(one.document, [one.rank, one.document.id]) for one in found]
+    sort = sort or Sort.NEWEST
+    rows = list_documents(session, reader.sight, filters, sort.value, _position(sort, after), limit, now)
+    return [(row, _key(sort, row)) for row in rows]
 
 
 def _key(sort: Sort, last: Document) -> list[Any]:

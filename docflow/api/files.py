@@ -12,6 +12,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
+from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 from starlette.responses import Response, StreamingResponse
 
@@ -28,6 +29,7 @@ from docflow.domain.errors import IntegrityFailure, Invalid, NotFound
 from docflow.services.asked import Asked
 from docflow.services.files import next_version, upload
 from docflow.services.ports import ObjectStore
+from docflow.services.recognition import readable
 
 router = APIRouter(prefix="/api/v1", tags=["files"])
 
@@ -130,7 +132,10 @@ def get_file(
     rendition: RenditionKind | None = None,
     disposition: Literal["attachment", "inline"] = "attachment",
 ) -> Response:
-    """A file's bytes, or text, preview or thumbnail made from them. Ranges are answered."""
+    """A file's bytes, or text, preview or thumbnail made from them. Ranges are answered.
+
+    `Text-Source` says where a text is from: `file`, or `ocr` where it was read from the pictures of pages.
+    """
     with call.container.sessions.begin() as session:
         reader = call.reader(session)
         seen = find(session, reader, document_id)
@@ -138,8 +143,10 @@ def get_file(
         if file is None:
             raise NotFound("There is no such file on this document. List them under /documents/{id}/files.")
         sha256, size = file.sha256, file.size
+        source: dict[str, str] = {}
         if rendition is not None:
-            sha256, size = _rendition(call, file, rendition_of(session, file.sha256, rendition.value)), -1
+            sha256, source = _rendition(session, file, rendition)
+            size = -1
         if seen.document.secrecy > 0:
             what = {"file": str(file.id)} | ({"rendition": rendition.value} if rendition else {})
             note_reading(session, call, reading_as(reader, seen), document_id, what)
@@ -149,17 +156,25 @@ def get_file(
     if rendition is not None:
         media_type, ending = RENDITION_TYPES[rendition]
         name = f"{file.name}.{ending}"
-    headers = GUARDS | {"ETag": f'"{sha256}"', "Content-Disposition": disposed(name, disposition)}
+    headers = GUARDS | source | {"ETag": f'"{sha256}"', "Content-Disposition": disposed(name, disposition)}
     return _bytes(call, sha256, size, media_type, headers)
 
 
-def _rendition(call: Call, file: DocumentFile, row: Any) -> str:
+def _rendition(session: Session, file: DocumentFile, kind: RenditionKind) -> tuple[str, dict[str, str]]:
+    """The hash of its bytes, and headers that tell of it. The text of scanned pages stands in for a missing one."""
+    row = rendition_of(session, file.sha256, kind.value)
     if row is None:
         raise RenditionNotReady("It has not been made yet. Try again in a moment.")
+    source = {"Text-Source": "file"} if kind is RenditionKind.TEXT else {}
+    if row.sha256 is None and kind is RenditionKind.TEXT and row.state == "none":
+        read = rendition_of(session, file.sha256, "ocr")
+        if read is None and readable(file.media_type, file.origin):
+            raise RenditionNotReady("Its pages are pictures and wait to be read. Try again in some minutes.")
+        row, source = read or row, {"Text-Source": "ocr"}
     if row.sha256 is None:
         reason = row.reason or f"none is made of {file.media_type}"
         raise RenditionNotAvailable(f"There is none and there will be none: {reason}. Read the file itself.")
-    return str(row.sha256)
+    return row.sha256, source
 
 
 def disposed(name: str, how: str) -> str:

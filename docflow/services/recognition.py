@@ -73,6 +73,11 @@ class Read:
     reason: str = ""
 
 
+def readable(media_type: str, origin: str) -> bool:
+    """What we signed ourselves has text, or was read before it was signed."""
+    return media_type in READ and origin != "signature"
+
+
 def ask_for(session: Session, document_id: UUID, texts: Mapping[str, str], now: datetime) -> bool:
     """Have the pages read of which ``texts`` (by hash) say next to nothing. Returns whether there are any."""
     files = _candidates(session, document_id)
@@ -88,14 +93,11 @@ def unread(session: Session, document_id: UUID) -> list[CurrentFile]:
 
 
 def _candidates(session: Session, document_id: UUID) -> list[CurrentFile]:
-    """What we signed ourselves has text, or was read before it was signed."""
+    """Those that a first look for text is over with."""
     return [
         file
         for file in current_files(session, document_id)
-        if file.media_type in READ
-        and file.origin != "signature"
-        and file.text_state in ("ready", "none")
-        and file.ocr_state is None
+        if readable(file.media_type, file.origin) and file.text_state in ("ready", "none") and file.ocr_state is None
     ]
 
 

@@ -12,14 +12,16 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from docflow.db.models import Delivery, Document, DocumentFile, FlowRun, Rendition, Task
 from docflow.db.queries.overdue import document_overdue
+from docflow.db.queries.search import PLAN_BY_WORDS, matching
 from docflow.db.queries.visible import Sight, newest_visible, visible
+from docflow.domain.searching import Query
 
 Position = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """``words`` are already folded as the ``search`` column is; None means any."""
+    """None means any."""
 
     direction: str | None = None
     states: tuple[str, ...] = ()
@@ -31,7 +33,7 @@ class Filters:
     created_before: datetime | None = None
     overdue: bool | None = None
     held: bool | None = None
-    words: tuple[str, ...] = ()
+    query: Query | None = None
 
 
 def conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
@@ -54,7 +56,6 @@ def conditions(filters: Filters, now: datetime) -> list[ColumnElement[bool]]:
         found.append(late if filters.overdue else ~late)
     if filters.held is not None:
         found.append(Document.held_at.is_not(None) if filters.held else Document.held_at.is_(None))
-    found += [Document.search.contains(word, autoescape=True) for word in filters.words]
     return found
 
 
@@ -64,8 +65,11 @@ def list_documents(
     """``sort`` is created_at, due_at or number, ``-`` before it for the other way round."""
     descending, name = sort.startswith("-"), sort.removeprefix("-")
     where = conditions(filters, now)
+    if filters.query is not None:
+        session.execute(PLAN_BY_WORDS)
+        where.append(matching(filters.query))
     if name == "created_at":
-        return _by_age(session, sight, where, bool(filters.words), after, limit, descending)
+        return _by_age(session, sight, where, filters.query is not None, after, limit, descending)
     keys = KEYS[name]
     if after is not None:
         where.append(follows(keys, after, descending))
