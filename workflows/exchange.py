@@ -14,7 +14,7 @@ from docflow.services.carry import end_of
 from docflow.services.dispatch import Parcel
 from docflow.services.exchange_out import Letter, Post, Told
 from docflow.services.outbox import Event
-from workflows.engine import Engine, run_name, take_turns
+from workflows.engine import Engine, reason, run_name, take_turns
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 4
@@ -31,7 +31,7 @@ async def exchange_with_partners(stay: bool = False) -> int:
 async def _turn(engine: Engine) -> int:
     events = await engine.in_thread(_claim_events, engine)
     for event in events:
-        await engine.in_thread(_progress, engine, event)
+        await _progress(engine, event)
     told, letters = await engine.in_thread(_claim, engine)
     work: list[Awaitable[None]] = [engine.in_thread(_tell, engine, one) for one in told]
     work += [engine.in_thread(_carry, engine, parcel, letter) for parcel, letter in letters]
@@ -49,11 +49,25 @@ def _claim_events(engine: Engine) -> list[Event]:
         return outbox.claim(session, "exchange", engine.name, container.clock(), most=EVENTS)
 
 
-def _progress(engine: Engine, event: Event) -> None:
+async def _progress(engine: Engine, event: Event) -> None:
+    try:
+        await engine.in_thread(_queue, engine, event)
+    except Exception as error:  # noqa: BLE001 - one document's trouble is written down and is no other's
+        _log.warning("statuses of document %s could not be queued: %s", event.document_id, type(error).__name__)
+        await engine.in_thread(_not_queued, engine, event, reason(error))
+
+
+def _queue(engine: Engine, event: Event) -> None:
     container = engine.container
     with container.sessions.begin() as session:
         exchange.tell_progress(session, container.pictures, event.document_id, container.clock())
         outbox.done(session, engine.name, [event.id])
+
+
+def _not_queued(engine: Engine, event: Event, why: str) -> None:
+    container = engine.container
+    with container.sessions.begin() as session:
+        outbox.failed(session, engine.name, event, why, container.clock())
 
 
 def _claim(engine: Engine) -> tuple[list[Told], list[tuple[Parcel, Letter]]]:

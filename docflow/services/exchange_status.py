@@ -7,10 +7,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
-from docflow.db.models import Delivery
+from docflow.db.models import Delivery, Document
 from docflow.db.queries.exchange import Sent
 from docflow.domain.edxml import EXCHANGE, EdxmlMessage, Status, is_news
-from docflow.domain.lifecycle import DeliveryState
+from docflow.domain.lifecycle import DeliveryState, State
 from docflow.domain.plan import Plan
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
@@ -35,7 +35,7 @@ def note(
     tells of it proves that it arrived, whatever we knew."""
     document_id = deliveries[0].document_id
     lock(session, document_id)
-    meant = _meant(deliveries, status)
+    meant = _meant(deliveries, status, message.sender.organ_id)
     was = session.execute(
         select(Delivery.state, Delivery.status_code).where(Delivery.id == meant.id).with_for_update()
     ).one()
@@ -43,15 +43,22 @@ def note(
     if state is not None:
         _set(session, meant.id, state, message, status, asked)
     _record(session, pictures, meant, message, status, state, asked)
-    if was.state == DeliveryState.CANCELLED and state is DeliveryState.DELIVERED:
+    if was.state == DeliveryState.CANCELLED and state is DeliveryState.DELIVERED and _recalled(session, document_id):
         session.execute(TAKE_BACK, {"id": document_id, "only": meant.id, "now": asked.now})
     elif meant.kind == "document" and state is not None:
         close_when_settled(session, pictures, document_id, asked)
 
 
-def _meant(deliveries: Sequence[Sent], status: Status) -> Sent:
+def _meant(deliveries: Sequence[Sent], status: Status, organ_id: str) -> Sent:
+    """One partner may have got it under several of its codes."""
     wanted = "recall" if status in ANSWERS else "document"
-    return next((d for d in reversed(deliveries) if d.kind == wanted), deliveries[0])
+    own = [d for d in deliveries if d.address.casefold() == organ_id.casefold()] or deliveries
+    return next((d for d in reversed(own) if d.kind == wanted), own[0])
+
+
+def _recalled(session: Session, document_id: UUID) -> bool:
+    """A delivery that a clerk gave up is cancelled too, and nobody wants that one back."""
+    return session.scalar(select(Document.state).where(Document.id == document_id)) == State.RECALLED
 
 
 def _state_after(was: DeliveryState, known: str, status: Status) -> DeliveryState | None:

@@ -350,6 +350,29 @@ def test_what_had_gone_when_it_was_recalled_is_asked_back_once_its_arrival_is_to
     ]
 
 
+def test_what_a_clerk_gave_up_is_not_asked_back_when_it_turns_out_to_have_arrived(district: District) -> None:
+    ours = dispatched(district, "H99")
+    with district.container.sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE delivery SET state = 'failed'")
+        (found,) = session.connection().exec_driver_sql("SELECT id FROM delivery").one()
+    with district.container.sessions.begin() as session:
+        pictures = district.container.pictures
+        dispatch.decide_delivery(session, pictures, ours, found, again=False, asked=district.asked("vanthu1"))
+    hand_in(district, status(Status.ARRIVED, edxml_id(district, ours)))
+    assert [d["kind"] for d in district.query("SELECT kind FROM delivery")] == ["document"]
+    assert (delivery(district, ours), district.row(ours)["state"]) == (("delivered", "01"), "closed")
+
+
+def test_a_status_is_for_the_code_of_the_partner_that_told_it(district: District) -> None:
+    configure(district, [partner("tinh", "H99") | {"organ_ids": ["H99", "H99.01"]}])
+    ours = dispatched(district, "H99", "H99.01")
+    hand_in(
+        district, status(Status.REGISTERED, str(district.query("SELECT message_id FROM delivery")[0]["message_id"]))
+    )
+    rows = district.query("SELECT address, status_code FROM delivery WHERE document_id = :d ORDER BY address", d=ours)
+    assert [tuple(r.values()) for r in rows] == [("H99", "03"), ("H99.01", "")]
+
+
 def test_the_same_status_twice_is_history_once(district: District) -> None:
     ours = dispatched(district, "H99")
     for _ in range(2):
@@ -434,6 +457,18 @@ def test_that_its_sender_was_told_of_the_arrival_stops_the_clock_of_the_receipt(
     assert len(district.query(running)) == 1
     send_what_is_due(district.container)
     assert district.query(running) == []
+
+
+def test_one_documents_trouble_keeps_no_other_from_being_told(district: District, server: Listener) -> None:
+    configure(district, [partner("tinh", "H99", server.url, edxml={"secret": None, "sign_as": None})])
+    bad = entered(district, document_id="H99,1")["id"]
+    entered(district, document_id="H99,2")
+    with district.container.sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE document SET exchange = '{\"x\": 1}' WHERE id = %s", (bad,))
+    send_what_is_due(district.container)
+    assert told_codes(district) == [("01", "sent")]
+    (row,) = district.query("SELECT document_id, last_error FROM outbox WHERE topic = 'exchange'")
+    assert (row["document_id"], row["last_error"]) == (bad, "KeyError: 'partner'")
 
 
 def test_a_partner_that_wants_no_statuses_hears_none(district: District, server: Listener) -> None:
