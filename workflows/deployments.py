@@ -24,6 +24,7 @@ from prefect.types.entrypoint import EntrypointType
 from docflow.settings import Settings
 from workflows.deliver import deliver
 from workflows.engine import prefect_settings
+from workflows.intake_mailbox import intake_mailbox
 from workflows.notify import call_webhooks, mail_notices
 from workflows.render import render
 from workflows.sweep import sweep_once
@@ -46,6 +47,7 @@ SLOW = (
     Slow(render, timedelta(seconds=30), {"stay": False}),
     Slow(mail_notices, timedelta(seconds=30), {"stay": False}),
     Slow(call_webhooks, timedelta(seconds=30), {"stay": False}),
+    Slow(intake_mailbox, timedelta(minutes=1), {"mailbox": "", "stay": False}),
     Slow(sweep_once, timedelta(minutes=1), {}),
 )
 

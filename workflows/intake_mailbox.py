@@ -127,8 +127,10 @@ async def _attend(engine: Engine, shift: Shift, visit: "Visit", thread: ThreadPo
     while await hold.still():
         found = await attempt("intake_mailbox", _in(thread, visit.round))
         shift.done += found
-        if not visit.wanted or shift.over(idle=not found):
+        if not visit.wanted or shift.over(idle=not found and not visit.more):
             return
+        if visit.more:
+            continue
         if not visit.pause:
             await attempt("intake_mailbox", _in(thread, visit.wait))
         await engine.rest(visit.pause)
@@ -141,7 +143,8 @@ async def _in(thread: ThreadPoolExecutor, work: Callable[[], R]) -> R:
 
 class Visit:
     """A mailbox as one worker reads it: signed in when needed, and anew after trouble. ``pause`` is how many seconds
-    to leave it alone; 0 says that ``wait`` knows. ``wanted`` is False once the configuration has it no more."""
+    to leave it alone; 0 says that ``wait`` knows. ``more`` says that there is more to do at once. ``wanted`` is False
+    once the configuration has it no more."""
 
     def __init__(self, container: Container, name: str, stopping: Callable[[], bool], *, stay: bool = False) -> None:
         self._container = container
@@ -152,11 +155,12 @@ class Visit:
         self._box: Mailbox | None = None
         self._proved: date | None = None
         self.pause = 0.0
+        self.more = False
         self.wanted = True
 
     def round(self) -> int:
         """Returns how many letters were new. What stands in the way is noted, and told when it lasts."""
-        self.pause = 0.0
+        self.pause, self.more = 0.0, False
         try:
             return self._round()
         except NotFound:
@@ -172,8 +176,10 @@ class Visit:
         if not self._stay and self._failed_just_now():
             return 0
         box = self._signed_in(known)
-        taken = Round(self._container, self._name, box, self._stopping).go()
-        return taken + (self._prove(box) if not self._stopping() else 0)
+        one = Round(self._container, self._name, box, self._stopping)
+        one.go()
+        self.more = one.more
+        return one.taken if one.more or self._stopping() else one.taken + self._prove(box)
 
     def _signed_in(self, known: tuple[MailboxSettings, SecretStr]) -> Mailbox:
         if self._box is None or known != self._account:

@@ -95,11 +95,8 @@ class _Look:
         return True
 
     def _standing(self, places: Mapping[int, str]) -> list[int]:
-        found: set[str] = set()
-        listed = list(places.values())
         with self._container.sessions() as session:
-            for at in range(0, len(listed), _AT_ONCE):
-                found |= rows.known_places(session, self._name, listed[at : at + _AT_ONCE])
+            found = mailboxes.known_places(session, self._name, list(places.values()))
         return [uid for uid, place in places.items() if place in found]
 
     def _old(self, uids: Sequence[int]) -> list[int]:

@@ -17,10 +17,13 @@ from docflow.services.letters import TakenIn
 from docflow.services.mailboxes import CHANNEL, MOST_TRIES, Folder, Mailbox, Mark
 
 _log = logging.getLogger(__name__)
+MOST = 200
+"""Mails in one round, so that between two it can be seen whether the mailbox is still ours and wanted."""
 
 
 class Round:
-    """``name`` is the mailbox's. Afterwards ``taken`` letters are in the ledger that were not before."""
+    """``name`` is the mailbox's. Afterwards ``taken`` letters are in the ledger that were not before, and ``more``
+    says whether some were left to the next round."""
 
     def __init__(self, container: Container, name: str, box: Mailbox, stopping: Callable[[], bool]) -> None:
         self._container = container
@@ -30,6 +33,7 @@ class Round:
         self._mark = Mark(0, {})
         self._refused: Invalid | None = None
         self.taken = 0
+        self.more = False
 
     def go(self) -> int:
         """Raises Unavailable where the server, the store, the database or another part that all mails need is away,
@@ -40,7 +44,8 @@ class Round:
         with self._container.sessions.begin() as session:
             self._mark = mailboxes.begin(session, self._name, validity)
         uids = self._wanted()
-        for uid in uids:
+        self.more = len(uids) > MOST
+        for uid in uids[:MOST]:
             if self._stopping():
                 return self.taken
             self._one(uid)
@@ -51,13 +56,15 @@ class Round:
         return self.taken
 
     def _wanted(self) -> Sequence[int]:
-        """Those that made trouble before come last: they may take long to fail again."""
-        known = self._mark.troubles
+        """New ones first: those that are known could not be moved, and those that made trouble may take long again."""
+        troubled = self._mark.troubles
         if self._box.keeps:
-            found = {*self._box.uids(after=self._mark.last_uid), *self._box.present(sorted(known))}
-        else:
-            found = set(self._box.uids())
-        return sorted(found, key=lambda uid: (uid in known, uid))
+            found = {*self._box.uids(after=self._mark.last_uid), *self._box.present(sorted(troubled))}
+            return sorted(found, key=lambda uid: (uid in troubled, uid))
+        places = {uid: str(self._box.place(uid)) for uid in self._box.uids()}
+        with self._container.sessions() as session:
+            known = mailboxes.known_places(session, self._name, list(places.values()))
+        return sorted(places, key=lambda uid: (uid in troubled, places[uid] in known, uid))
 
     def _one(self, uid: int) -> None:
         with tempfile.TemporaryFile(prefix="docflow-mail-") as raw:

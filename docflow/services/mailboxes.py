@@ -27,6 +27,7 @@ TOLD_AFTER = timedelta(minutes=15)
 LONGEST_PAUSE = timedelta(minutes=5)
 SHORTEST_PAUSE = timedelta(seconds=5)
 _PIECE = 256 * 1024
+_AT_ONCE = 1000
 _SHOWN = 2000  # characters of an error
 _HARMLESS = b"From: a@example.org\r\nSubject: a\r\nDate: Mon, 02 Mar 2026 09:00:00 +0700\r\n\r\na\r\n"
 
@@ -212,6 +213,14 @@ def _mark(session: Session, name: str) -> MailboxMark:
 def known_at(session: Session, name: str, place: Place | str) -> Known | None:
     found = rows.at_place(session, name, str(place))
     return Known(*found) if found else None
+
+
+def known_places(session: Session, name: str, places: Sequence[str]) -> set[str]:
+    """Those of them where an arrival of the ledger lay or lies."""
+    found: set[str] = set()
+    for at in range(0, len(places), _AT_ONCE):
+        found |= rows.known_places(session, name, places[at : at + _AT_ONCE])
+    return found
 
 
 def moved(session: Session, name: str, place: str, to: Place) -> None:

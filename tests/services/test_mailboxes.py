@@ -21,6 +21,7 @@ from docflow.services.ports import MailParser, ObjectStore, ParsedMail
 from tests.conftest import ROOT, Clock, District
 from tests.dovecot import Dovecot, MailAccount
 from tests.mailbox import attachment, mail, many, nested, text
+from workflows import mailbox_round
 from workflows.intake_mailbox import Visit, account, prove_now
 from workflows.mailbox_round import Round
 
@@ -208,25 +209,11 @@ def test_killed_between_commit_and_move_the_next_round_only_moves(
         with pytest.raises(Killed):
             interrupted(office, kill)
     parser = counting(office)
-    assert visited(office) == 1
-    assert parser.read == 1, "the first mail was read again although it was known"
+    assert visited(office) == 0
+    assert parser.read == 0, "it was read again although it was known"
     assert len(arrivals(district)) == 2
     assert [repeats for _, _, repeats in ledger(district)] == [0, 0]
     assert (len(box.mails()), len(box.mails("Processed")), len(box.mails("Quarantine"))) == (0, 1, 1)
-
-
-def test_what_was_kept_in_quarantine_before_a_kill_still_goes_to_quarantine(
-    office: Container, district: District, box: MailAccount
-) -> None:
-    box.put(mail(nested(200)))
-
-    def kill(uid: int) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        interrupted(office, kill)
-    assert visited(office) == 0
-    assert len(box.mails("Quarantine")) == 1
 
 
 def test_killed_between_move_and_note_nothing_is_taken_twice(
@@ -326,6 +313,27 @@ def test_a_mail_that_cannot_be_moved_stops_no_other(office: Container, district:
     assert visited(office) == 0
     assert box.mails() == {}
     assert ledger(district) == [("document", "", 0)] * 3
+
+
+def test_a_full_mailbox_is_read_in_several_rounds_new_mails_before_those_that_cannot_be_moved(
+    office: Container, district: District, box: MailAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_round, "MOST", 2)
+    for number in range(5):
+        box.put(letter(number))
+
+    def refuse(uid: int) -> None:
+        raise Invalid("The mail server refused moving it.")
+
+    for known in (2, 4, 5):
+        with pytest.raises(Unavailable):
+            interrupted(office, refuse)
+        assert len(ledger(district)) == known
+    visit = Visit(office, NAME, never, stay=True)
+    rounds = [(visit.round(), visit.more) for _ in range(3)]
+    visit.leave()
+    assert rounds == [(0, True), (0, True), (0, False)]
+    assert box.mails() == {}
 
 
 def test_where_mails_are_kept_each_is_read_once_and_nothing_is_touched(
