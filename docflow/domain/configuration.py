@@ -231,7 +231,6 @@ class Configuration(Checked):
         types = {kind.id for kind in self.document_types}
         incoming = (book for book in self.register_books if book.direction is Direction.INCOMING)
         books = {book.code for book in incoming if not book.secrecy_from}
-        partners = {ANY_PARTNER, *(partner.name for partner in self.partners)}
         for index, rule in enumerate(self.mail_rules):
             where: Location = ("mail_rules", index, "then")
             if rule.then.route is not None and rule.then.route not in routes:
@@ -240,9 +239,23 @@ class Configuration(Checked):
                 yield _unknown("document type", rule.then.type, types, (*where, "type"))
             if rule.then.book is not None and rule.then.book not in books:
                 yield _unknown("incoming register book for what is not secret", rule.then.book, books, (*where, "book"))
-            for name in rule.when.partner:
-                if name.casefold() not in partners:
-                    yield _unknown("partner", name, partners, ("mail_rules", index, "when", "partner"))
+            yield from self._named_by(rule.when, ("mail_rules", index, "when"))
+
+    def _named_by(self, when: MailMatch, where: Location) -> Iterator[Finding]:
+        """A name nobody has would make a rule that never fits."""
+        partners = {partner.name for partner in self.partners}
+        sources = {
+            "mailbox": {box.name for box in self.intake.mailboxes},
+            "folder": {folder.name for folder in self.intake.folders},
+            "webhook": {source.name for source in self.intake.signed_sources} | partners,
+        }
+        for name in when.partner:
+            if name.casefold() not in {ANY_PARTNER, *partners}:
+                yield _unknown("partner", name, {ANY_PARTNER, *partners}, (*where, "partner"))
+        for word in when.channel:
+            channel, _, source = word.casefold().partition(":")
+            if source and source not in sources.get(channel, ()):
+                yield _unknown(f"source of {channel}", source, sources.get(channel, ()), (*where, "channel"))
 
     def _intake(self) -> Iterator[Finding]:
         routes = {route.route for route in self.routes if route.direction is Direction.INCOMING}

@@ -112,7 +112,7 @@ def test_a_forged_sender_wins_no_trust_but_keeps_what_the_rule_proposes(
 
 def test_a_rule_may_trust_a_program_that_nobody_can_confirm(district: District, bring: Bring) -> None:
     then = {"trusted": True, "trusted_unauthenticated": True}
-    apply(district, shipped(rule(then, channel="webhook:portal")))
+    apply(district, shipped(rule(then, channel="webhook:portal"), signed_sources=[{"name": "portal"}]))
     by_portal = bring(mail(), Envelope("webhook", "portal"))
     by_mailbox = bring(mail(Message_ID="<2@snv.tinh.example>"))
     assert by_portal.document_id is not None
@@ -195,6 +195,11 @@ def test_a_book_that_cannot_take_mails_is_refused_when_loaded(then: dict[str, An
 def test_a_partner_nobody_knows_is_refused_when_loaded() -> None:
     with pytest.raises(ValueError, match="there is no partner 'tinhh' -> did you mean 'tinh'"):
         shipped(rule({"route": "incoming"}, partner="tinhh"))
+
+
+def test_a_source_nobody_has_is_refused_when_loaded() -> None:
+    with pytest.raises(ValueError, match="there is no source of webhook 'portl' -> did you mean 'portal'"):
+        shipped(rule({"route": "incoming"}, channel="webhook:portl"), signed_sources=[{"name": "portal"}])
 
 
 MAILS = [
