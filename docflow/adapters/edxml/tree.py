@@ -189,15 +189,24 @@ class _Base64File:
         self._target = path.open("wb")
         self._hash = sha256()
         self._rest = b""
+        self._waiting: list[str] = []
+        self._length = 0
         self._left = most
         self._ended = False
         self._size = 0
 
     def add(self, text: str) -> None:
+        self._waiting.append(text)
+        self._length += len(text)
+        if self._length >= PIECE:
+            self._decode()
+
+    def _decode(self) -> None:
         try:
-            encoded = self._rest + text.encode("ascii").translate(*_BLANK)
+            encoded = self._rest + "".join(self._waiting).encode("ascii").translate(*_BLANK)
         except UnicodeEncodeError as error:
             raise _no_base64() from error
+        self._waiting, self._length = [], 0
         whole = len(encoded) - len(encoded) % 4
         self._rest = encoded[whole:]
         self._write(encoded[:whole])
@@ -220,6 +229,7 @@ class _Base64File:
         self._target.write(data)
 
     def finish(self) -> DecodedFile:
+        self._decode()
         self._target.close()
         if self._rest:
             raise _no_base64()
