@@ -42,14 +42,20 @@ class Receipt:
 
 
 def receipt(
-    session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail, *, secrecy: int, now: datetime
+    session: Session,
+    pictures: Pictures,
+    configuration: Configuration,
+    taken: TakenIn,
+    mail: ParsedMail,
+    *,
+    secrecy: int,
+    now: datetime,
 ) -> Receipt:
     """What the sender of ``mail``, which becomes a document of that ``secrecy``, is sent.
 
     The receipts of the day are counted in this transaction: workers that count at the same time may each send one
     more than the cap, never more.
     """
-    _, configuration = pictures.newest(session)
     why = unanswered(configuration, taken, mail)
     if why:
         return Receipt(False, why=why)

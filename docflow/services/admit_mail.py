@@ -39,7 +39,7 @@ def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail
     for part in taken.parts:
         record_blob(session, part.stored, asked.now)
     new = _metadata(mail, rule).model_copy(update=dict(taken.mended))
-    receipt = acknowledging.receipt(session, pictures, taken, mail, secrecy=new.secrecy, now=asked.now)
+    receipt = acknowledging.receipt(session, pictures, configuration, taken, mail, secrecy=new.secrecy, now=asked.now)
     moved = create(
         session,
         pictures,

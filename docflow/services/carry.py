@@ -66,6 +66,8 @@ BODIES = {
         "Đây là thư xác nhận tự động theo Điều 21 Nghị định số 30/2020/NĐ-CP, đề nghị không trả lời thư này."
     ),
 }
+_SHOWN = 300
+"""Characters of a subject of theirs: people write much longer ones, and so do attackers."""
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 
@@ -123,7 +125,7 @@ def _of_theirs(original: Original | None, house: House) -> dict[str, str]:
     if original is None:
         return {"theirs": "(không rõ)", "received": "(không rõ)", "intake": "(không rõ)"}
     return {
-        "theirs": original.subject or "(không có tiêu đề)",
+        "theirs": original.subject[:_SHOWN] or "(không có tiêu đề)",
         "received": original.received_at.astimezone(house.zone).strftime("%H:%M ngày %d/%m/%Y"),
         "intake": str(original.intake_id),
     }
