@@ -22,8 +22,6 @@ from docflow.services.files import record_blob
 from docflow.services.letters import Admitted, Refusal, StoredPart, TakenIn, quarantined
 from docflow.services.pictures import Pictures
 
-CONFIRMED = frozenset({"api", "webhook"})
-"""Channels whose caller signed in or signed; what lies in a folder or a file may be anybody's."""
 RELATIONS = {Business.UPDATE: "updates", Business.REPLACE: "replaces"}
 
 
@@ -127,7 +125,7 @@ def _enter(session: Session, pictures: Pictures, case: Case, earlier: UUID | Non
         _metadata(case).model_copy(update=dict(taken.mended)),
         intake_files([*parts, StoredPart("van-ban.edxml", "application/xml", taken.raw)]),
         asked,
-        trusted=bool(case.partner and case.partner.trusted and taken.envelope.get("channel") in CONFIRMED),
+        trusted=_trusted(case),
         electronic=True,
         exchange=came,
         data={EXCHANGE: {name: came[name] for name in ("partner", "organ_id", "document_id", "business")}},
@@ -137,6 +135,16 @@ def _enter(session: Session, pictures: Pictures, case: Case, earlier: UUID | Non
         exchange.take_over_due(session, pictures, document_id, message.due, asked)
     _relate(session, pictures, case, document_id, earlier, asked)
     return document_id
+
+
+def _trusted(case: Case) -> bool:
+    """Where the partner signed it with its own secret, or a connector brought it that signed in here as one; what
+    another program signed, or lay in a folder or a file, may be anybody's."""
+    partner, came = case.partner, case.taken.envelope
+    if partner is None or not partner.trusted:
+        return False
+    own = partner.edxml.secret if partner.edxml else None
+    return came["channel"] == "api" or (came["channel"] == "webhook" and own is not None and came.get("source") == own)
 
 
 def _relate(

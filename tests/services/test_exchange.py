@@ -144,9 +144,11 @@ def test_the_same_number_of_the_same_issuer_is_marked_as_a_duplicate(district: D
 def test_trust_is_the_partners_and_needs_a_caller_who_signed_or_signed_in(district: District) -> None:
     configure(district, [partner("tinh", "H99", trusted=True)])
     assert entered(district)["trusted"]
-    received = hand_in(district, written("H99,2"), channel="folder")
-    assert received.document_id is not None
-    assert not district.row(received.document_id)["trusted"]
+    ways = [("webhook", "chung", True), ("webhook", "mailgate", False), ("folder", "scanner", False)]
+    for number, (channel, source, trusted) in enumerate(ways):
+        received = hand_in(district, written(f"H99,as {number}"), channel=channel, source=source)
+        assert received.document_id is not None
+        assert district.row(received.document_id)["trusted"] is trusted
 
 
 def test_a_message_without_files_has_itself_as_its_main_file(district: District) -> None:
