@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +46,10 @@ def explain(
     """
     if not file.is_file():
         raise NotFound(f"There is no file {file}. Name a raw mail, as a mail program saves it (.eml).")
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read: {error.strerror}. Let yourself read it, or name another.") from None
     name, _, source = channel.partition(":")
     envelope = {"channel": name, "source": source, "recipients": to or []}
     with _desk(config_dir, data_dir) as desk:
@@ -72,7 +76,11 @@ def _desk(config_dir: Path | None, data_dir: Path | None) -> Iterator[_Desk]:
     if config_dir is not None and data_dir is not None:
         raise Invalid("There are two configurations to choose from. Name --config-dir or --data-dir, not both.")
     if data_dir is None:
-        yield _by_files(config_dir)
+        from docflow.adapters.inspect.render import LimitedInspector
+        from docflow.adapters.mail.parse import LimitedMailParser
+
+        with closing(LimitedMailParser()) as parser:
+            yield _Desk(_by_files(config_dir), parser, LimitedInspector())
         return
     from docflow.cli.running import opened
 
@@ -82,18 +90,15 @@ def _desk(config_dir: Path | None, data_dir: Path | None) -> Iterator[_Desk]:
         yield _Desk(configuration, container.parser, container.inspector, container.sessions)
 
 
-def _by_files(config_dir: Path | None) -> _Desk:
+def _by_files(config_dir: Path | None) -> Configuration:
     from docflow.adapters import config_files
-    from docflow.adapters.inspect.render import LimitedInspector
-    from docflow.adapters.mail.parse import LimitedMailParser
     from docflow.settings import Settings
 
     try:
-        configuration = config_files.load(config_dir or Settings().config_dir)
+        return config_files.load(config_dir or Settings().config_dir)
     except ConfigInvalid as error:
         tell(error)
         raise typer.Exit(1) from None
-    return _Desk(configuration, LimitedMailParser(), LimitedInspector())
 
 
 def _look(desk: _Desk, file: Path, envelope: dict[str, Any]) -> tuple[Explanation, dict[str, str] | None]:

@@ -247,6 +247,7 @@ class Configuration(Checked):
         sources = {
             "mailbox": {box.name for box in self.intake.mailboxes},
             "folder": {folder.name for folder in self.intake.folders},
+            "listener": {"smtp", "lmtp"},
             "webhook": {source.name for source in self.intake.signed_sources} | partners,
         }
         for name in when.partner:
