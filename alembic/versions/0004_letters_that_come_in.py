@@ -198,8 +198,17 @@ def upgrade() -> None:
     op.add_column("intake", sa.Column("decided_by", sa.Uuid(), nullable=True))
     op.add_column("intake", sa.Column("decision", sa.String(), nullable=False, server_default=""))
     op.create_index(op.f("ix_intake_document_id"), "intake", ["document_id"], unique=False)
+    op.create_index(op.f("ix_intake_received_at"), "intake", ["received_at"], unique=False)
     op.create_index(
-        "ix_intake_quarantine", "intake", ["id"], unique=False, postgresql_where=sa.text("state = 'quarantine'")
+        "ix_intake_apart", "intake", ["state", "id"], unique=False, postgresql_where=sa.text("state <> 'document'")
+    )
+    op.create_index(
+        "ix_intake_words",
+        "intake",
+        ["sender", "subject"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"sender": "gin_trgm_ops", "subject": "gin_trgm_ops"},
     )
     op.create_index(op.f("ix_intake_raw_sha256"), "intake", ["raw_sha256"], unique=False)
     op.create_check_constraint(op.f("ck_intake_kind"), "intake", KINDS_OF_INTAKE)
@@ -216,7 +225,14 @@ def downgrade() -> None:
     _checks(1)
     op.drop_constraint(op.f("ck_intake_kind"), "intake", type_="check")
     op.drop_index(op.f("ix_intake_raw_sha256"), table_name="intake")
-    op.drop_index("ix_intake_quarantine", table_name="intake", postgresql_where=sa.text("state = 'quarantine'"))
+    op.drop_index(
+        "ix_intake_words",
+        table_name="intake",
+        postgresql_using="gin",
+        postgresql_ops={"sender": "gin_trgm_ops", "subject": "gin_trgm_ops"},
+    )
+    op.drop_index("ix_intake_apart", table_name="intake", postgresql_where=sa.text("state <> 'document'"))
+    op.drop_index(op.f("ix_intake_received_at"), table_name="intake")
     op.drop_index(op.f("ix_intake_document_id"), table_name="intake")
     op.drop_column("intake", "decision")
     op.drop_column("intake", "decided_by")

@@ -26,7 +26,15 @@ class Intake(Base):
         Index(None, "message_id"),
         Index(None, "raw_sha256"),
         Index(None, "document_id"),
-        Index("ix_intake_quarantine", "id", postgresql_where=text("state = 'quarantine'")),
+        Index(None, "received_at"),
+        Index("ix_intake_apart", "state", "id", postgresql_where=text("state <> 'document'")),
+        Index(
+            "ix_intake_words",
+            "sender",
+            "subject",
+            postgresql_using="gin",
+            postgresql_ops={"sender": "gin_trgm_ops", "subject": "gin_trgm_ops"},
+        ),
     )
 
     id: Mapped[Id]

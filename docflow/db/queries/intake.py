@@ -1,5 +1,6 @@
 """The ledger of what came in."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from docflow.db.models import Arrival, Blob, Document, Intake, MailboxMark, Mail
 from docflow.db.queries.visible import Sight, visible
 
 MOST_ARRIVALS = 200
+_SPECIAL = re.compile("([%_/])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,8 @@ def _in_state(state: str) -> ColumnElement[bool]:
 
 def _says(words: str) -> ColumnElement[bool]:
     """Every word, wherever it stands."""
-    each = [word for word in words.split() if word]
-    return and_(
-        *(or_(Intake.sender.icontains(w, autoescape=True), Intake.subject.icontains(w, autoescape=True)) for w in each)
-    )
+    patterns = ["%" + _SPECIAL.sub(r"/\1", word) + "%" for word in words.split()]
+    return and_(*(or_(Intake.sender.ilike(p, escape="/"), Intake.subject.ilike(p, escape="/")) for p in patterns))
 
 
 def intake_of(session: Session, sight: Sight, intake_id: UUID) -> tuple[Intake, bool] | None:
