@@ -1,10 +1,13 @@
 """The adapter against a real IMAP server."""
 
 import itertools
+import json
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -302,6 +305,56 @@ def test_a_secret_in_a_file_is_read_anew_at_each_sign_in(account: MailAccount, t
     file.unlink()
     with pytest.raises(ConfigInvalid, match="cannot be read"):
         signed_in(account, f"@{file}")
+
+
+class TokenInfo(BaseHTTPRequestHandler):
+    """An identity provider that knows one token."""
+
+    def do_GET(self) -> None:
+        good = "token=ya29.good" in self.path
+        body = json.dumps({"username": "vanthu", "active": "yes"} if good else {"error": "invalid_token"}).encode()
+        self.send_response(200 if good else 400)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def with_tokens(tmp_path: Path) -> Iterator[Dovecot]:
+    provider = ThreadingHTTPServer(("127.0.0.1", 0), TokenInfo)
+    thread = threading.Thread(target=provider.serve_forever)
+    thread.start()
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", dir="/tmp") as told:
+        told.write(f"tokeninfo_url = http://127.0.0.1:{provider.server_port}/?token=\nusername_attribute = username\n")
+        told.write("active_attribute = active\nactive_value = yes\n")
+        told.flush()
+        Path(told.name).chmod(0o644)  # Dovecot is somebody else
+        more = f"""auth_mechanisms = xoauth2
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {told.name}
+}}
+"""
+        with Dovecot(more) as server:
+            yield server
+    provider.shutdown()
+    thread.join()
+    provider.server_close()
+
+
+def test_xoauth2_signs_in_with_a_token_that_another_program_renews(with_tokens: Dovecot, tmp_path: Path) -> None:
+    url = f"imap://vanthu@127.0.0.1:{with_tokens.imap}/INBOX"
+    file = tmp_path / "token"
+    file.write_text("ya29.expired")
+    with pytest.raises(Unauthenticated, match="refused the sign-in"):
+        signed_in(with_tokens.account(), f"@{file}", url=url, sign_in="xoauth2")
+    file.write_text("ya29.good")
+    signed_in(with_tokens.account(), f"@{file}", url=url, sign_in="xoauth2").open("inbox")
 
 
 def test_a_mailbox_without_a_secret_says_where_to_put_it(account: MailAccount) -> None:
