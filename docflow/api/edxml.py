@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from docflow.api import openapi
@@ -13,7 +14,8 @@ from docflow.api.asking import WRITE, Calling, answer, find, once
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.intake import OTHERWISE, WITH_TOKEN_OR_SIGNED, Brought, brought_by, received
 from docflow.api.representations import utc, when
-from docflow.db.models import Delivery, ExchangeMessage
+from docflow.db.models import Delivery, Document, ExchangeMessage, History
+from docflow.domain.edxml import EXCHANGE
 from docflow.domain.errors import Invalid
 from docflow.services import exchange
 from docflow.services.asked import Asked
@@ -72,11 +74,19 @@ def get_exchange(call: Calling, document_id: UUID) -> Response:
         sent = select(Delivery).where(went).order_by(Delivery.id)
         body = {
             "document_id": str(document_id),
-            "came_with": document.exchange,
+            "came_with": _came_with(session, document),
             "told": [_message_json(row) for row in session.scalars(told)],
             "sent": [_sent_json(row) for row in session.scalars(sent)],
         }
     return answer(body, version=document.version)
+
+
+def _came_with(session: Session, document: Document) -> dict[str, Any] | None:
+    if document.exchange is None:
+        return None
+    first = (History.document_id == document.id) & (History.seq == 1)
+    remarks = session.scalar(select(History.data[EXCHANGE]).where(first)) or {}
+    return document.exchange | {name: remarks.get(name) for name in ("odd", "unknown")}
 
 
 def _message_json(row: ExchangeMessage) -> dict[str, Any]:

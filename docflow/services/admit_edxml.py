@@ -128,7 +128,7 @@ def _enter(session: Session, pictures: Pictures, case: Case, earlier: UUID | Non
         trusted=_trusted(case),
         electronic=True,
         exchange=came,
-        data={EXCHANGE: {name: came[name] for name in ("partner", "organ_id", "document_id", "business")}},
+        data={EXCHANGE: _remarks(came, message)},
     )
     document_id = UUID(moved.answer["id"])
     if message.due is not None:
@@ -163,7 +163,7 @@ def _relate(
 
 
 def _came_with(case: Case, earlier: UUID | None) -> dict[str, Any]:
-    """What the document keeps of its message: enough to answer it, and what no field has room for."""
+    """What the document keeps of its message: enough to answer it. Every move reads it, so it is short."""
     message = case.message
     business = message.business if message.business is not None else Business.NEW
     told = {
@@ -174,8 +174,6 @@ def _came_with(case: Case, earlier: UUID | None) -> dict[str, Any]:
         "type_code": message.type_code,
         "type_name": message.type_name,
         "due": message.due.isoformat() if message.due else "",
-        "odd": list(message.odd),
-        "unknown": dict(message.unknown),
         "asked": {"wish": RELATIONS[business], "reason": message.reason} if earlier is not None else {},
     }
     return {
@@ -185,6 +183,12 @@ def _came_with(case: Case, earlier: UUID | None) -> dict[str, Any]:
         "business": business.name.lower(),
         **{name: value for name, value in told.items() if value},
     }
+
+
+def _remarks(came: dict[str, Any], message: EdxmlMessage) -> dict[str, Any]:
+    """For history: which message it was, what was odd about it, and what no field has room for."""
+    named = {name: came[name] for name in ("partner", "organ_id", "document_id", "business")}
+    return named | {"odd": list(message.odd), "unknown": dict(message.unknown)}
 
 
 def _metadata(case: Case) -> NewDocument:

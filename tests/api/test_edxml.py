@@ -66,6 +66,14 @@ def test_the_example_of_the_openapi_document_is_a_message(http: Http) -> None:
     assert (document["number_symbol"], document["document_type"]) == ("15/QĐ-UBND", "quyet_dinh")
 
 
+def test_what_was_odd_or_unknown_about_a_message_is_told_with_its_document(http: Http) -> None:
+    raw = written().replace(b"</OtherInfo>", b"<Mood>glad</Mood><PageAmount>ba</PageAmount></OtherInfo>")
+    made = http.post("tichhop", "/intake/edxml", content=raw, headers=XML).json()["document_id"]
+    came = http.get("vanthu1", f"/documents/{made}/exchange").json()["came_with"]
+    assert came["unknown"] == {"MessageHeader/OtherInfo/Mood": "glad"}
+    assert (came["odd"], came["organ_id"]) == (["OtherInfo/PageAmount 'ba' is no number"], "H99")
+
+
 def test_a_status_is_200_and_names_the_document_of_ours(http: Http, district: District) -> None:
     ours = dispatched(district, "H99")
     (sent,) = http.get("vanthu1", f"/documents/{ours}/exchange").json()["sent"]
