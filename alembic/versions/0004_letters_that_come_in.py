@@ -180,7 +180,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'queued'"),
     )
+    op.alter_column("delivery", "kind", existing_type=sa.String(length=10), type_=sa.String(length=12))
     op.add_column("delivery", sa.Column("status_code", sa.String(length=2), nullable=False, server_default=""))
+    op.create_index("ix_delivery_address", "delivery", [sa.text("lower(address)"), "created_at"], unique=False)
     op.create_index(
         "ix_delivery_acknowledged",
         "delivery",
@@ -243,8 +245,10 @@ def downgrade() -> None:
     op.drop_column("intake", "kind")
     op.drop_column("document", "exchange")
     op.drop_index(op.f("ix_delivery_message_id"), table_name="delivery")
+    op.drop_index("ix_delivery_address", table_name="delivery")
     op.drop_index("ix_delivery_acknowledged", table_name="delivery", postgresql_where=sa.text("kind = 'acknowledge'"))
     op.drop_column("delivery", "status_code")
+    op.alter_column("delivery", "kind", existing_type=sa.String(length=12), type_=sa.String(length=10))
     op.drop_index("uq_arrival_place", table_name="arrival", postgresql_where=sa.text("place <> ''"))
     op.drop_index(op.f("ix_arrival_raw_sha256"), table_name="arrival")
     op.drop_index("ix_arrival_moved_to", table_name="arrival", postgresql_where=sa.text("moved_to <> ''"))

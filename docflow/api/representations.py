@@ -123,7 +123,7 @@ def document_json(
 
 def links(document_id: UUID) -> Json:
     own = f"{ROOT}/documents/{document_id}"
-    parts = ("actions", "history", "deadlines", "tasks", "urgings", "deliveries", "signatures", "files")
+    parts = ("actions", "history", "deadlines", "tasks", "urgings", "deliveries", "relations", "signatures", "files")
     return {"self": own} | {part: f"{own}/{part}" for part in parts}
 
 

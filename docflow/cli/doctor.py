@@ -160,7 +160,8 @@ def _deliveries(container: Container) -> Finding:
     from docflow.db.models import Delivery
 
     with container.sessions() as session:
-        counted = select(Delivery.state, func.count()).where(Delivery.state.in_(("failed", "queued")))
+        waiting = Delivery.state.in_(("failed", "queued")) & (Delivery.kind != "acknowledge")
+        counted = select(Delivery.state, func.count()).where(waiting)
         found = {row[0]: row[1] for row in session.execute(counted.group_by(Delivery.state))}
     if found.get("failed"):
         return Finding("wrong", f"{found['failed']} deliveries failed: a clerk sends them again or gives them up")

@@ -133,7 +133,8 @@ DEAD = text("SELECT topic, document_id, last_error FROM outbox WHERE dead_at IS 
 
 def left_undone(session: Session) -> Proof:
     wrong = [f"event {topic} of {document}: {error}" for topic, document, error in session.execute(DEAD)]
-    failed = select(Delivery.document_id, Delivery.last_error).where(Delivery.state == "failed")
+    given_up = (Delivery.state == "failed") & (Delivery.kind != "acknowledge")
+    failed = select(Delivery.document_id, Delivery.last_error).where(given_up)
     wrong += [f"delivery of {document} failed: {error}" for document, error in session.execute(failed)]
     waiting = len(session.scalars(select(Outbox.id).where(Outbox.topic == "advance")).all())
     if waiting:

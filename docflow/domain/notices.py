@@ -112,6 +112,8 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "extension_refused": ("Đề nghị gia hạn đối với {vi} không được chấp thuận", "Your extension for {en} was refused"),
     "consult_complete": ("Đã nhận đủ ý kiến về {vi}", "All opinions on {en} have come in"),
     "delivery_refused": ("Một nơi nhận đã từ chối {vi}", "A recipient refused {en}"),
+    "delivery_bounced": ("{vi} bị trả về từ một nơi nhận", "{en} came back from a recipient"),
+    "delivery_answered": ("Nơi nhận đã trả lời {vi}", "A recipient answered {en}"),
     "delivery_failed": ("Không gửi được {vi} đến một nơi nhận", "{en} could not be sent to a recipient"),
 }
 _INTAKE: Mapping[str, tuple[str, str]] = {

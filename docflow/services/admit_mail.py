@@ -50,6 +50,7 @@ def admit(session: Session, pictures: Pictures, taken: TakenIn, mail: ParsedMail
         electronic=receipt.owed,
         rule=_named(rule) if rule else None,
         data=_answers(match),
+        deliveries=(receipt.delivery,) if receipt.delivery else (),
     )
     document_id = UUID(moved.answer["id"])
     if match is not None:

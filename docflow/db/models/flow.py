@@ -61,12 +61,13 @@ class Delivery(Base):
         Index(None, "document_id"),
         Index("ix_delivery_due", "next_attempt_at", postgresql_where=text("state = 'queued'")),
         Index(None, "message_id"),
+        Index("ix_delivery_address", text("lower(address)"), "created_at"),
         Index("ix_delivery_acknowledged", "address", "created_at", postgresql_where=text("kind = 'acknowledge'")),
     )
 
     id: Mapped[Id]
     document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"))
-    kind: Mapped[str] = mapped_column(String(10))
+    kind: Mapped[str] = mapped_column(String(12))
     recipient: Mapped[str] = mapped_column(String(200))
     address: Mapped[str] = mapped_column(String(320))
     channel: Mapped[str] = mapped_column(String(10))
