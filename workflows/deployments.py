@@ -26,6 +26,7 @@ from workflows.deliver import deliver
 from workflows.engine import prefect_settings
 from workflows.intake_mailbox import intake_mailbox
 from workflows.notify import call_webhooks, mail_notices
+from workflows.recognise import recognise
 from workflows.render import render
 from workflows.sweep import sweep_once
 
@@ -45,6 +46,7 @@ class Slow:
 SLOW = (
     Slow(deliver, timedelta(seconds=30), {"stay": False}),
     Slow(render, timedelta(seconds=30), {"stay": False}),
+    Slow(recognise, timedelta(seconds=30), {"stay": False}),
     Slow(mail_notices, timedelta(seconds=30), {"stay": False}),
     Slow(call_webhooks, timedelta(seconds=30), {"stay": False}),
     Slow(intake_mailbox, timedelta(minutes=1), {"mailbox": "", "stay": False}),

@@ -30,7 +30,7 @@ def test_the_server_starts_with_the_pinned_versions(prefect_server: LocalPrefect
 
 def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(with_prefect: Container) -> None:
     with temporary_settings(prefect_settings(with_prefect.settings)):
-        names = ["deliver", "render", "mail_notices", "call_webhooks", "intake_mailbox", "sweep"]
+        names = ["deliver", "render", "recognise", "mail_notices", "call_webhooks", "intake_mailbox", "sweep"]
         assert asyncio.run(deploy()) == [f"{name}/pool" for name in names]
         asyncio.run(deploy())
     api = with_prefect.settings.prefect_api_url
@@ -41,6 +41,7 @@ def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(wi
         "workflows.intake_mailbox.intake_mailbox",
         "workflows.notify.call_webhooks",
         "workflows.notify.mail_notices",
+        "workflows.recognise.recognise",
         "workflows.render.render",
         "workflows.sweep.sweep_once",
     ]
