@@ -229,6 +229,10 @@ def test_what_is_explained_is_what_happens(district: District, bring: Bring, tmp
     assert (told.state, told.reason_code, told.rule) == (received.state, received.reason_code, row["rule"])
     if received.document_id is not None:
         assert district.row(received.document_id)["trusted"] is told.registered_by_itself
+        receipts = district.query(
+            "SELECT 1 FROM delivery WHERE document_id = :d AND kind = 'acknowledge'", d=received.document_id
+        )
+        assert bool(receipts) is told.acknowledged
 
 
 @pytest.fixture
