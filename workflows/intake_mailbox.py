@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from docflow.adapters.mail import imap
+from docflow.adapters.mail.imap_account import default_mailbox
 from docflow.bootstrap import Container
 from docflow.domain.errors import DocflowError, NotFound, Unauthenticated, Unavailable
 from docflow.domain.intake_settings import MailboxSettings
@@ -90,7 +91,7 @@ def account(container: Container, name: str) -> tuple[MailboxSettings, SecretStr
             return mailbox, secret
     if name != DEFAULT or not container.settings.imap_url:
         raise NotFound(f"There is no mailbox '{name}'. Name one of config/intake.yaml.")
-    settings, password = imap.default_mailbox(container.settings.imap_url)
+    settings, password = default_mailbox(container.settings.imap_url)
     return settings, secret if secret.get_secret_value() else password
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from sqlalchemy import text
 
 from docflow.bootstrap import Container
-from docflow.domain.errors import Invalid, Unavailable
+from docflow.domain.errors import DocflowError, Invalid, Unavailable
 from docflow.services import mailboxes
 from docflow.services.asked import Asked
 from docflow.services.intake import Envelope, Received, receive, take_in
@@ -124,18 +124,21 @@ class Round:
             with self._container.sessions() as session:
                 session.execute(text("SELECT 1"))
         except Exception as missing:  # noqa: BLE001 - whatever a harmless mail meets, the next one would meet too
-            raise Unavailable(f"Mail cannot be taken in now: {missing}") from error
+            raise Unavailable(f"Mail cannot be taken in now: {_told(missing)}") from error
 
     def _troubled(self, uid: int, error: Exception) -> int:
-        _log.warning("mailbox %s: mail %d could not be taken in: %s", self._name, uid, type(error).__name__)
+        unforeseen = None if isinstance(error, DocflowError) else error
+        _log.warning(
+            "mailbox %s: mail %d could not be taken in: %s", self._name, uid, _told(error), exc_info=unforeseen
+        )
         with self._container.sessions.begin() as session:
-            return mailboxes.troubled(session, self._name, uid, f"Mail {uid}: {error}")
+            return mailboxes.troubled(session, self._name, uid, f"Mail {uid}: {_told(error)}")
 
     def _kept_raw(self, uid: int, raw: BinaryIO, error: Exception) -> bool:
         envelope = Envelope(CHANNEL, source=self._name, place=str(self._box.place(uid)))
         raw.seek(0)
         try:
-            taken = mailboxes.kept_raw(self._container.intake_tools, raw, envelope.as_json(), str(error))
+            taken = mailboxes.kept_raw(self._container.intake_tools, raw, envelope.as_json(), _told(error))
             self._received(uid, taken)
         except Unavailable:
             raise
@@ -154,3 +157,8 @@ class Round:
         if lies is not None:
             with self._container.sessions.begin() as session:
                 mailboxes.moved(session, self._name, place, lies)
+
+
+def _told(error: Exception) -> str:
+    """Others' messages can hold what is in the mail."""
+    return error.message if isinstance(error, DocflowError) else f"{type(error).__name__}; the log says more."

@@ -1,31 +1,37 @@
-"""Rounds through a real mailbox, what stands in their way, and the daily proof."""
+"""Rounds through a real mailbox, and what stands in their way."""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, BinaryIO
 
 import pytest
 from pydantic import SecretStr
 
-from docflow.adapters.mail import imap
 from docflow.bootstrap import Container
 from docflow.domain.errors import Invalid, Unavailable
-from docflow.services.mailboxes import Folder, Mailbox, Place, Proof
-from docflow.services.ports import MailParser, ObjectStore, ParsedMail
 from tests.conftest import ROOT, Clock, District
 from tests.dovecot import Dovecot, MailAccount
+from tests.mail_office import (
+    NAME,
+    Away,
+    Killed,
+    arrivals,
+    counting,
+    interrupted,
+    ledger,
+    letter,
+    mark,
+    never,
+    reading,
+    told,
+    visited,
+)
 from tests.mailbox import attachment, mail, many, nested, text
 from workflows import mailbox_round
-from workflows.intake_mailbox import Visit, account, prove_now
-from workflows.mailbox_round import Round
-
-NAME = "default"
+from workflows.intake_mailbox import Visit
 
 
 @pytest.fixture(scope="module")
@@ -39,113 +45,10 @@ def box(server: Dovecot) -> MailAccount:
     return server.account()
 
 
-def reading(container: Container, box: MailAccount, options: str = "") -> Container:
-    settings = container.settings.model_copy(update={"imap_url": box.whole_url + options})
-    return replace(container, settings=settings)
-
-
 @pytest.fixture
 def office(container: Container, box: MailAccount) -> Container:
     """A container that reads the box."""
     return reading(container, box)
-
-
-def never() -> bool:
-    return False
-
-
-def visited(office: Container, rounds: int = 1) -> int:
-    visit = Visit(office, NAME, never, stay=True)
-    try:
-        return sum(visit.round() for _ in range(rounds))
-    finally:
-        visit.leave()
-
-
-def letter(number: int = 1, **headers: Any) -> bytes:
-    return mail(
-        many(text(f"Kính gửi số {number}"), attachment()), **{"Message_ID": f"<{number}@so.example>", **headers}
-    )
-
-
-def ledger(district: District) -> list[tuple[str, str, int]]:
-    rows = district.query("SELECT state, reason_code, repeats FROM intake ORDER BY id")
-    return [(row["state"], row["reason_code"], row["repeats"]) for row in rows]
-
-
-def arrivals(district: District) -> list[tuple[str, str]]:
-    rows = district.query("SELECT place, moved_to FROM arrival WHERE source = 'default' ORDER BY id")
-    return [(row["place"], row["moved_to"]) for row in rows]
-
-
-def mark(district: District) -> Any:
-    return district.query("SELECT * FROM mailbox_mark WHERE name = 'default'")[0]
-
-
-def told(district: District, kind: str) -> int:
-    rows = district.query("SELECT count(DISTINCT key) AS n FROM notification WHERE kind = :k", k=kind)
-    return int(rows[0]["n"])
-
-
-class Counting:
-    """The real parser, counted, and unable to read mails that hold ``bad``."""
-
-    def __init__(self, parser: MailParser, bad: bytes = b"nothing at all") -> None:
-        self.parser, self.bad, self.read = parser, bad, 0
-
-    def parse(self, raw: Path, into: Path) -> ParsedMail:
-        self.read += 1
-        if self.bad in raw.read_bytes():
-            raise Unavailable("The mail reader was stopped.")
-        return self.parser.parse(raw, into)
-
-
-def counting(office: Container, bad: bytes = b"nothing at all") -> Counting:
-    parser = Counting(office.parser, bad)
-    office.__dict__["intake_tools"] = replace(office.intake_tools, parser=parser)
-    return parser
-
-
-class Away:
-    """An object store that does not answer."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-
-    def ready(self) -> bool:
-        return False
-
-    def put(self, source: BinaryIO, **more: Any) -> Any:
-        raise Unavailable("The object store does not answer.")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class Killed(BaseException):
-    pass
-
-
-class Between:
-    """A mailbox with something that happens before each move."""
-
-    def __init__(self, box: Mailbox, before_move: Callable[[int], None]) -> None:
-        self._box, self._before = box, before_move
-
-    def move(self, uid: int, to: Folder) -> Place | None:
-        self._before(uid)
-        return self._box.move(uid, to)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._box, name)
-
-
-def interrupted(office: Container, before_move: Callable[[int], None]) -> None:
-    signed_in = imap.sign_in(*account(office, NAME))
-    try:
-        Round(office, NAME, Between(signed_in, before_move), never).go()
-    finally:
-        signed_in.leave()
 
 
 def test_letters_become_documents_and_lie_unread_in_processed(
@@ -494,161 +397,3 @@ def test_a_mail_of_25_megabytes_raises_memory_by_less_than_120(container: Contai
         assert int(process.stdout.readline()) < 120
     (raw,) = (raw for raw in box.mails("Processed").values() if len(raw) > 1_000_000)
     assert len(raw) > 24_500_000
-
-
-@pytest.fixture
-def today(clock: Clock) -> Clock:
-    """The server's clock is the real one."""
-    clock.now = datetime.now(UTC)
-    return clock
-
-
-def proved(office: Container) -> Proof:
-    proof = prove_now(office, NAME)
-    assert proof is not None
-    return proof
-
-
-def recorded(district: District) -> Any:
-    (row,) = district.query("SELECT * FROM mailbox_proof")
-    return row
-
-
-def whats(proof: Proof) -> list[str]:
-    return [finding.what for finding in proof.findings]
-
-
-def test_the_proof_agrees_where_every_mail_stands_in_the_ledger(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    box.put(letter(1))
-    box.put(letter(1))
-    box.put(mail(nested(200)))
-    visited(office)
-    box.put(letter(2))  # it has just come: nobody could have taken it in yet
-    proof = proved(office)
-    assert (proof.held, proof.known, proof.findings, proof.agreed) == (3, 3, (), True)
-    assert recorded(district)["agreed"]
-    assert told(district, "intake_mailbox_disagrees") == 0
-
-
-def test_a_mail_that_stands_nowhere_is_taken_in_and_told_once(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    visited(office)
-    box.put(letter(7), "Processed")
-    proof = proved(office)
-    assert (proof.held, proof.known, proof.recovered, proof.agreed) == (1, 0, 1, False)
-    assert proof.findings[0].message_id == "<7@so.example>"
-    assert ledger(district) == [("document", "", 0)]
-    assert proved(office).agreed
-    row = recorded(district)
-    assert (row["recovered"], [f["what"] for f in row["findings"]]) == (1, ["recovered"])
-    assert told(district, "intake_mailbox_disagrees") == 1
-
-
-def test_a_mail_whose_new_place_was_never_told_is_known_by_its_bytes(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    box.put(letter())
-    visited(office)
-    with office.sessions.begin() as session:
-        session.connection().exec_driver_sql("UPDATE arrival SET moved_to = ''")
-    proof = proved(office)
-    assert (proof.held, proof.known, proof.agreed) == (1, 1, True)
-    assert arrivals(district)[0][1].startswith("Processed/")
-
-
-def test_the_same_letter_in_other_bytes_is_known_by_its_content(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    box.put(letter())
-    visited(office)
-    box.put(b"Received: from elsewhere\r\n" + letter(), "Processed")
-    proof = proved(office)
-    assert (proof.held, proof.known, proof.agreed) == (2, 2, True)
-    assert ledger(district) == [("document", "", 1)]
-
-
-def test_a_mail_that_was_removed_is_gone_and_one_without_bytes_is_lost(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    for number in (1, 2):
-        box.put(letter(number))
-    visited(office)
-    with box.client() as other:
-        other.select_folder("Processed")
-        other.delete_messages([1, 2])
-        other.uid_expunge([1, 2])
-    (first, second) = (row["raw_sha256"] for row in district.query("SELECT raw_sha256 FROM intake ORDER BY id"))
-
-    class Emptied(Away):
-        def exists(self, sha256: str) -> bool:
-            return bool(sha256 == first)
-
-    office.__dict__["intake_tools"] = replace(office.intake_tools, store=Emptied(office.store))
-    proof = proved(office)
-    assert (whats(proof), proof.agreed) == (["gone", "lost"], False)
-    assert proof.findings[1].message_id == "<2@so.example>"
-    assert second != first
-
-
-def test_an_old_mail_taken_in_today_is_not_taken_for_gone(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    box.put(letter(), at=datetime.now(UTC) - timedelta(days=30))
-    visited(office)
-    proof = proved(office)
-    assert (proof.held, proof.agreed) == (0, True)
-
-
-def test_mails_that_wait_too_long_are_reported(
-    office: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    before = datetime.now(UTC) - timedelta(minutes=11)
-    box.put(letter(1, Subject="khong-doc-duoc"), at=before)
-    box.put(letter(2), at=before)
-    counting(office, b"khong-doc-duoc")
-
-    def refuse(uid: int) -> None:
-        raise Invalid("The mail server refused moving it.")
-
-    with pytest.raises(Unavailable):
-        interrupted(office, refuse)
-    proof = proved(office)
-    assert sorted(whats(proof)) == ["not_moved", "waiting"]
-    assert (proof.held, proof.known, proof.agreed) == (2, 1, False)
-
-
-def test_where_people_file_the_mails_themselves_a_gone_one_is_no_disagreement(
-    container: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    office = reading(container, box, "?after=keep")
-    box.put(letter())
-    visited(office)
-    with box.client() as other:
-        other.select_folder("INBOX")
-        other.delete_messages([1])
-        other.uid_expunge([1])
-    proof = proved(office)
-    assert (whats(proof), proof.agreed) == (["gone"], True)
-
-
-def test_the_proof_is_made_once_a_day_by_itself(
-    container: Container, district: District, box: MailAccount, today: Clock
-) -> None:
-    office = reading(container, box)
-    visit = Visit(office, NAME, never, stay=True)
-    visit.round()
-    first = recorded(district)["made_at"]
-    today.pass_time(minutes=5)
-    visit.round()
-    assert recorded(district)["made_at"] == first
-    again = Visit(office, NAME, never, stay=True)
-    again.round()
-    assert recorded(district)["made_at"] == first, "another worker made it again"
-    today.pass_time(days=1)
-    visit.round()
-    assert len(district.query("SELECT FROM mailbox_proof")) == 2
-    visit.leave()
-    again.leave()

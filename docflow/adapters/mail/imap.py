@@ -6,17 +6,15 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.parser import BytesParser
-from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import LoginError
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
+from docflow.adapters.mail.imap_account import Account, secret_of
 from docflow.domain.errors import ConfigInvalid, Invalid, Unauthenticated, Unavailable
 from docflow.domain.intake_settings import MailboxSettings
 from docflow.services.mailboxes import About, Folder, Place
@@ -28,56 +26,7 @@ _TIMEOUT = SocketTimeout(connect=15, read=60)
 _GLANCE = 1.0  # seconds between looks at whether the worker stops
 _AT_ONCE = 500  # UIDs in one command
 _WINDOW = 50_000  # UIDs asked for in one search: imaplib takes lines of a million bytes
-_FORM = "Write it as imaps://user:password@host:993/INBOX?processed=Processed&quarantine=Quarantine."
-_OPTIONS = {"processed", "quarantine", "after", "poll", "starttls", "sign_in", "ca"}
 _HEADER = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"
-
-
-def default_mailbox(url: str) -> tuple[MailboxSettings, SecretStr]:
-    """The mailbox ``default`` of ``DOCFLOW_IMAP_URL``, and its password. Raises ConfigInvalid without repeating the
-    URL, which holds it."""
-    try:
-        parts = urlsplit(url)
-        options = {name: values[-1] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
-        if options.keys() - _OPTIONS:
-            raise ValueError
-        password = SecretStr(unquote(parts.password or ""))
-        host = parts.netloc.rpartition("@")[2]
-        ca = f"?ca={options.pop('ca')}" if "ca" in options else ""
-        fields: dict[str, Any] = {"url": f"{parts.scheme}://{parts.username or ''}@{host}{parts.path}{ca}", **options}
-        fields |= {"poll": int(options["poll"])} if "poll" in options else {}
-        fields |= {"starttls": options["starttls"] == "1"} if "starttls" in options else {}
-        return MailboxSettings(name="default", **fields), password
-    except (ValueError, ValidationError):
-        raise ConfigInvalid(f"The address in DOCFLOW_IMAP_URL is not understood. {_FORM}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Where to sign in and as whom; ``ca`` is a file of certificates to trust instead of the system's."""
-
-    host: str
-    port: int
-    tls: bool
-    user: str
-    inbox: str
-    ca: str | None
-
-    @classmethod
-    def of(cls, settings: MailboxSettings) -> "Account":
-        parts = urlsplit(settings.url)
-        tls = parts.scheme == "imaps"
-        ca = parse_qs(parts.query).get("ca", [None])[-1]
-        inbox = unquote(parts.path).strip("/") or "INBOX"
-        user = unquote(parts.username or "")
-        return cls(parts.hostname or "", parts.port or (993 if tls else 143), tls, user, inbox, ca)
-
-    def context(self) -> ssl.SSLContext:
-        """Raises ConfigInvalid where the file is no use."""
-        try:
-            return ssl.create_default_context(cafile=self.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigInvalid(f"The certificates in {self.ca} cannot be read ({error}). Correct 'ca'.") from error
 
 
 def sign_in(settings: MailboxSettings, secret: SecretStr) -> "ImapMailbox":
@@ -87,7 +36,11 @@ def sign_in(settings: MailboxSettings, secret: SecretStr) -> "ImapMailbox":
     secret or the certificates are missing.
     """
     account = Account.of(settings)
-    word = _secret(settings, secret.get_secret_value())
+    if settings.after == "move" and account.inbox in (settings.processed, settings.quarantine):
+        raise ConfigInvalid(
+            f"Mailbox '{settings.name}' would move mails to where they lie. Name other folders, or set 'after: keep'."
+        )
+    word = secret_of(settings, secret.get_secret_value())
     with _heard(account):
         context = account.context()
         client = IMAPClient(account.host, account.port, ssl=account.tls, ssl_context=context, timeout=_TIMEOUT)
@@ -102,17 +55,6 @@ def sign_in(settings: MailboxSettings, secret: SecretStr) -> "ImapMailbox":
     except BaseException:
         _shut(client)
         raise
-
-
-def _secret(settings: MailboxSettings, secret: str) -> str:
-    where = f"DOCFLOW_SECRETS__{settings.name.upper()}"
-    try:
-        word = Path(secret[1:]).read_text(encoding="utf-8").strip() if secret.startswith("@/") else secret
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"The file that {where} names cannot be read ({error}).") from error
-    if not word:
-        raise ConfigInvalid(f"There is no secret for mailbox '{settings.name}'. Set {where}.")
-    return word
 
 
 def _authenticate(client: IMAPClient, settings: MailboxSettings, account: Account, word: str) -> None:
@@ -211,13 +153,25 @@ class ImapMailbox:
             facts = self._piece(uid, at)
             if facts is None:
                 return False
+            if b"BODY[]" in facts and at == 0:  # a server that knows no pieces
+                into.write(facts[b"BODY[]"] or b"")
+                return True
             piece = facts.get(f"BODY[]<{at}>".encode()) or b""
             into.write(piece)
             at, size = at + len(piece), max(size, facts.get(b"RFC822.SIZE", 0))
             # Sizes that servers tell are not always right, so that only an empty or a last short piece ends it.
             if not piece or (len(piece) < PIECE and at >= size):
-                # Of a mail that somebody removes meanwhile, Dovecot hands out nothing more, and says OK.
-                return (at > 0 and at >= size) or self._still_there(uid)
+                return self._whole(uid, at, size)
+
+    def _whole(self, uid: int, read: int, size: int) -> bool:
+        """Of a mail that somebody removes meanwhile, Dovecot hands out nothing more, and says OK."""
+        if read and read >= size:
+            return True
+        if not self._still_there(uid):
+            return False
+        if not read and size:
+            raise Invalid(f"{_server(self._account)} does not hand out mail {uid}. Look at it there.")
+        return True
 
     def _still_there(self, uid: int) -> bool:
         with self._talking("looking for news"):
