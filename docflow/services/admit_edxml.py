@@ -122,7 +122,7 @@ def _enter(session: Session, pictures: Pictures, case: Case, earlier: UUID | Non
     moved = create(
         session,
         pictures,
-        _metadata(case).model_copy(update=dict(taken.mended)),
+        record_of(case).model_copy(update=dict(taken.mended)),
         intake_files([*parts, StoredPart("van-ban.edxml", "application/xml", taken.raw)]),
         asked,
         trusted=_trusted(case),
@@ -191,7 +191,7 @@ def _remarks(came: dict[str, Any], message: EdxmlMessage) -> dict[str, Any]:
     return named | {"odd": list(message.odd), "unknown": dict(message.unknown)}
 
 
-def _metadata(case: Case) -> NewDocument:
+def record_of(case: Case) -> NewDocument:
     message, partner = case.message, case.partner
     capacity = (message.signer_competence, message.signer_position)
     return NewDocument(
