@@ -83,7 +83,7 @@ class House:
         self.supervisor.start()
         self._stack.callback(self.supervisor.stop)
         self._wait_until_ready()
-        running.announce(self.data_dir, self.environment)
+        running.announce(self.data_dir, env)
         self._stack.callback(running.withdraw, self.data_dir)
 
     def _own(self) -> dict[str, str]:

@@ -16,11 +16,13 @@ from docflow.settings import Settings
 
 DEFAULT = Path("var")
 _PREFIX = "DOCFLOW_"
+_SECRETS = "SECRETS__"
 
 
 def announce(data_dir: Path, environment: Mapping[str, str]) -> None:
-    """Leave the settings of the running docflow in its folder, for its owner only."""
-    write_private(_file(data_dir), json.dumps(dict(environment), indent=2, sort_keys=True))
+    """Leave the settings of the running docflow in its folder, for its owner only: commands see what it sees."""
+    ours = {name: value for name, value in environment.items() if name.startswith(_PREFIX)}
+    write_private(_file(data_dir), json.dumps(ours, indent=2, sort_keys=True))
 
 
 def withdraw(data_dir: Path) -> None:
@@ -40,10 +42,10 @@ def environment_of(data_dir: Path) -> dict[str, str] | None:
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """``environment`` goes before what the process's own environment says."""
-    given: dict[str, Any] = {
-        name.removeprefix(_PREFIX).lower(): value for name, value in environment.items() if name.startswith(_PREFIX)
-    }
-    return Settings(**given)
+    ours = {name.removeprefix(_PREFIX): value for name, value in environment.items() if name.startswith(_PREFIX)}
+    secrets = {name.removeprefix(_SECRETS).lower(): value for name, value in ours.items() if name.startswith(_SECRETS)}
+    given: dict[str, Any] = {name.lower(): value for name, value in ours.items() if not name.startswith(_SECRETS)}
+    return Settings(**given | ({"secrets": secrets} if secrets else {}))
 
 
 @contextmanager

@@ -28,7 +28,9 @@ def is_paper(media_type: str) -> bool:
 def admit(session: Session, pictures: Pictures, taken: TakenIn, file: LooseFile, asked: Asked) -> Admitted:
     """The subject is the file's name until a clerk mends it; route, type and unit are those of its folder."""
     if not taken.released and not is_paper(file.media_type):
-        return quarantined("not_a_paper", f"A {file.media_type} file is no scanned paper. Release it, or reject it.")
+        return quarantined(
+            "not_a_paper", f"A file of type {file.media_type} is no scanned paper. Release it, or reject it."
+        )
     _, configuration = pictures.newest(session)
     new = _metadata(file, folder_of(configuration, taken.envelope))
     files = intake_files(_own(taken, file))
