@@ -1,11 +1,11 @@
 """The agencies we exchange documents with: how they are known, and how they write (``config/partners.yaml``)."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from docflow.domain.checked import Checked, Code, Email, Flag, Name, Short, refuse_one
+from docflow.domain.checked import Checked, Code, Email, Finding, Flag, Name, Short, refuse, refuse_one
 from docflow.domain.timing import Urgency
 
 
@@ -25,6 +25,12 @@ class EdxmlExchange(Checked):
     priorities: dict[str, Urgency] = Field(default_factory=dict)
     types: dict[str, Name] = Field(default_factory=dict)
     statuses: Flag = True
+
+    @model_validator(mode="after")
+    def _signs_with_a_secret(self) -> Self:
+        if self.sign_as is not None and self.secret is None:
+            refuse([Finding("there is no secret to sign with", "name it in 'secret', or leave it out", ("sign_as",))])
+        return self
 
 
 class Partner(Checked):

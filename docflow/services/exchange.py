@@ -30,7 +30,7 @@ from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, Snapshot, Task
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures
-from docflow.services.transition import Moved, lock, move, perform, picture, read
+from docflow.services.transition import Moved, Planner, lock, move, perform, picture, read
 
 TAKE_BACK = "take_back"
 WORDS = {
@@ -156,7 +156,7 @@ def answer(session: Session, pictures: Pictures, document_id: UUID, command: Exc
     return moved
 
 
-def _answering(session: Session, document_id: UUID, command: ExchangeAnswer, status: Status, asked: Asked) -> Any:
+def _answering(session: Session, document_id: UUID, command: ExchangeAnswer, status: Status, asked: Asked) -> Planner:
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         if not actor.has(Role.CLERK, actor.directory.root.id):
             raise Forbidden("Only a clerk may answer the sender.")

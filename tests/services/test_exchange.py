@@ -302,6 +302,21 @@ def test_only_a_clerk_answers_once_and_a_refusal_says_why(district: District) ->
         answer(district, first, "vanthu1", "agree")
 
 
+def test_an_update_is_agreed_to_and_its_work_goes_on(district: District) -> None:
+    configure(district, [partner("tinh", "H99", "http://127.0.0.1:9/edxml")])
+    entered(district)
+    later = entered(district, business=Business.UPDATE, reason="Sửa số liệu")["id"]
+    moved = answer(district, later, "vanthu1", "agree")
+    row = district.row(later)
+    assert (row["state"], row["exchange"]["answered"]["wish"], "ended" in moved.answer) == (
+        "register",
+        "updates",
+        False,
+    )
+    (told_back,) = district.query("SELECT status_code, facts FROM exchange_message WHERE document_id = :d", d=later)
+    assert (told_back["status_code"], told_back["facts"]["text"]) == ("15", "Đồng ý")
+
+
 def test_a_document_that_did_not_come_by_edxml_has_nobody_to_answer(district: District) -> None:
     with pytest.raises(Invalid):
         answer(district, district.enter("vanthu1"), "vanthu1", "agree")

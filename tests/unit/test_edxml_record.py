@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from docflow.domain.edxml import EdxmlMessage, Organ
-from docflow.domain.partners import by_organ
+from docflow.domain.partners import EdxmlExchange, addressed, by_organ
 from docflow.services.admit_edxml import Case, record_of
 from docflow.services.letters import TakenIn
 from docflow.services.ports import StoredObject
@@ -51,3 +52,16 @@ def test_a_stranger_is_named_as_it_names_itself() -> None:
     stranger = Organ("X01", "Ban Quản lý", "bql@x.example")
     record = record_of(case(sender=stranger, priority="3"))
     assert (record.issuer, record.issuer_address, record.urgency) == ("Ban Quản lý", "bql@x.example", "ordinary")
+
+
+def test_a_name_to_sign_under_needs_its_secret() -> None:
+    with pytest.raises(ValidationError, match="no secret"):
+        EdxmlExchange(sign_as="huyen")
+
+
+@pytest.mark.parametrize("name", ["tinh", "TINH", "h99", "H99"])
+def test_a_recipient_is_named_by_the_partners_name_or_code(name: str) -> None:
+    found = addressed(shipped().partners, name)
+    assert found is not None
+    assert found.title == "Ủy ban nhân dân tỉnh"
+    assert addressed(shipped().partners, "H98") is None
