@@ -68,9 +68,11 @@ def _authenticate(client: IMAPClient, settings: MailboxSettings, account: Accoun
             client.login(account.user, word)
     except LoginError as error:
         if isinstance(error.__context__, imaplib.IMAP4.abort) or "[UNAVAILABLE]" in str(error):
-            raise Unavailable(f"{_server(account)} cannot sign anybody in now: {error}. It is tried again.") from error
+            raise Unavailable(
+                f"{_server(account)} cannot sign anybody in now: {_short(error)}. It is tried again."
+            ) from error
         raise Unauthenticated(
-            f"{_server(account)} refused the sign-in of mailbox '{settings.name}': {error}. "
+            f"{_server(account)} refused the sign-in of mailbox '{settings.name}': {_short(error)}. "
             f"Check its user and DOCFLOW_SECRETS__{settings.name.upper()}."
         ) from error
     except UnicodeEncodeError:
@@ -305,7 +307,7 @@ def _server(account: Account) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
 def _shut(client: IMAPClient) -> None:
