@@ -32,6 +32,15 @@ def test_a_plain_letter_is_clean(clamd: Clamd, tmp_path: Path) -> None:
     assert ClamdScanner(clamd.url).scan(written(tmp_path, "Kính gửi quý cơ quan".encode())) == Scan("clean")
 
 
+def test_a_clamd_on_a_port_is_asked_as_well(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with running_clamd(f"TCPSocket {port}", "TCPAddr 127.0.0.1"):
+        scanner = ClamdScanner(f"tcp://127.0.0.1:{port}")
+        assert scanner.scan(written(tmp_path, b"x")) == Scan("clean")
+        assert scanner.scan(written(tmp_path, EICAR)).state == "infected"
+
+
 def test_an_empty_letter_is_clean(clamd: Clamd, tmp_path: Path) -> None:
     assert ClamdScanner(clamd.url).scan(written(tmp_path, b"")) == Scan("clean")
 

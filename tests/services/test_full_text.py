@@ -109,6 +109,16 @@ def test_the_document_of_a_number_comes_before_those_that_speak_of_it(district: 
     assert found(district, asked)[:2] == [own, speaking]
 
 
+def test_our_own_number_comes_first_too(district: District) -> None:
+    own, speaking = district.enter(subject="Một"), district.enter(subject="Theo văn bản số 09/UBND-VP")
+    with district.container.sessions.begin() as session:  # as registering does
+        numbered = "UPDATE document SET notation = '09/UBND-VP', search = search || ' 09/ubnd-vp' WHERE id = :d"
+        session.execute(text(numbered), {"d": own})
+    assert found(district, "09/UBND-VP") == [own, speaking]
+    assert found(district, "9/ubnd-vp") == [own, speaking]
+    assert found(district, "9/ubnd-vp văn") == [speaking]
+
+
 def test_a_document_that_was_given_a_number_is_indexed_anew(district: District) -> None:
     document = district.enter(subject="Về việc họp")
     waiting = "SELECT 1 FROM outbox WHERE topic = 'index' AND document_id = :d"

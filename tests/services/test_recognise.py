@@ -126,6 +126,15 @@ def test_a_reader_without_vietnamese_reads_nothing(tmp_path: Path) -> None:
     assert "Vietnamese" in TesseractRecogniser(program=str(english)).lacks()
 
 
+def test_a_reader_that_is_broken_is_our_fault_and_not_the_files(tmp_path: Path) -> None:
+    broken = tmp_path / "tesseract"
+    broken.write_text('#!/bin/sh\n[ "$1" = --list-langs ] && echo vie || exit 1\n')
+    broken.chmod(0o755)
+    (tmp_path / "a.pdf").write_bytes(scan())
+    with pytest.raises(Unavailable):
+        TesseractRecogniser(program=str(broken)).read(tmp_path / "a.pdf", PDF, 0, tmp_path)
+
+
 def test_a_reader_installed_later_is_found(tmp_path: Path) -> None:
     program = tmp_path / "tesseract"
     reader = TesseractRecogniser(program=str(program))

@@ -56,8 +56,8 @@ class TesseractRecogniser:
         try:
             code = self._run(source, media_type, number, into)
             facts = _facts(into)
-            if code > 0 and "shown" not in facts:
-                raise Unavailable(f"The process that reads pages failed to start (exit {code}). Run 'docflow doctor'.")
+            if code > 0:  # tesseract ends well whatever a page shows
+                raise Unavailable(f"The process that reads pages does not work (exit {code}). {_INSTALL}")
             return Page(_text(into, facts, number, code), facts["pages"])
         finally:
             for name in _MADE:
@@ -101,7 +101,7 @@ def _facts(folder: Path) -> dict[str, Any]:
 def _text(folder: Path, facts: dict[str, Any], number: int, code: int) -> str:
     """Raises UnsupportedFile naming the page."""
     page = folder / "page.txt"
-    if code or not facts.get("shown") or page.is_symlink() or not page.is_file():
+    if code < 0 or not facts.get("shown") or page.is_symlink() or not page.is_file():
         why = "it took too much time or memory" if code < 0 else "it is damaged"
         raise UnsupportedFile(f"Page {number + 1} cannot be read: {why}.", pages=facts["pages"])
     with page.open("rb") as source:
