@@ -128,7 +128,7 @@ def _enter(session: Session, pictures: Pictures, case: Case, earlier: UUID | Non
         trusted=_trusted(case),
         electronic=True,
         exchange=came,
-        data={EXCHANGE: _remarks(came, message)},
+        data={EXCHANGE: _remarks(case, came)},
     )
     document_id = UUID(moved.answer["id"])
     if message.due is not None:
@@ -185,10 +185,19 @@ def _came_with(case: Case, earlier: UUID | None) -> dict[str, Any]:
     }
 
 
-def _remarks(came: dict[str, Any], message: EdxmlMessage) -> dict[str, Any]:
+def _remarks(case: Case, came: dict[str, Any]) -> dict[str, Any]:
     """For history: which message it was, what was odd about it, and what no field has room for."""
     named = {name: came[name] for name in ("partner", "organ_id", "document_id", "business")}
-    return named | {"odd": list(message.odd), "unknown": dict(message.unknown)}
+    odd = [*case.message.odd, *_misdirected(case)]
+    return named | {"odd": odd, "unknown": dict(case.message.unknown)}
+
+
+def _misdirected(case: Case) -> list[str]:
+    """A document for somebody else is returned (Decree 30/2020 art. 21), by a clerk who has looked at it."""
+    to, own = [organ.organ_id for organ in case.message.recipients], case.configuration.agency.code
+    if not to or own.casefold() in (organ_id.casefold() for organ_id in to):
+        return []
+    return [f"it is addressed to {', '.join(to)[:200]}, and not to {own}"]
 
 
 def record_of(case: Case) -> NewDocument:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from docflow.api.app import create_app
 from docflow.api.edxml import MESSAGE
 from docflow.bootstrap import Container
-from docflow.domain.edxml import Business, Reference, Status
+from docflow.domain.edxml import Business, Organ, Reference, Status
 from tests.agencies import SECRET, configure, dispatched, partner, written
 from tests.api.conftest import Http, TestClient
 from tests.conftest import Clock, District
@@ -72,6 +72,13 @@ def test_what_was_odd_or_unknown_about_a_message_is_told_with_its_document(http:
     came = http.get("vanthu1", f"/documents/{made}/exchange").json()["came_with"]
     assert came["unknown"] == {"MessageHeader/OtherInfo/Mood": "glad"}
     assert (came["odd"], came["organ_id"]) == (["OtherInfo/PageAmount 'ba' is no number"], "H99")
+
+
+def test_that_it_is_addressed_to_somebody_else_is_told(http: Http) -> None:
+    raw = written(recipients=(Organ("H98"), Organ("H97")))
+    made = http.post("tichhop", "/intake/edxml", content=raw, headers=XML).json()["document_id"]
+    came = http.get("vanthu1", f"/documents/{made}/exchange").json()["came_with"]
+    assert came["odd"] == ["it is addressed to H98, H97, and not to H99.15"]
 
 
 def test_a_status_is_200_and_names_the_document_of_ours(http: Http, district: District) -> None:
