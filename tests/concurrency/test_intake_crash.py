@@ -44,7 +44,7 @@ TAKEN = text(
 IDLE = text("SELECT count(*) FROM outbox WHERE topic = 'advance'")
 
 
-@pytest.mark.xdist_group("escalation")
+@pytest.mark.xdist_group("letters")
 def test_kills_of_poller_listener_and_worker_lose_and_double_no_letter(tmp_path: Path) -> None:
     port = free_port()
     with Dovecot() as server, at_work(tmp_path, server.account(), port) as (container, environment, box):
