@@ -16,9 +16,12 @@ from sqlalchemy.orm import Session
 from docflow.domain.searching import vectors
 from docflow.services.ports import ObjectStore
 
+LARGEST_TEXT = 5 << 20
+"""Bytes of a plain text that is looked in; renditions are no larger either."""
+
 FILES = text(
     """
-SELECT f.sha256, f.media_type, f.origin, t.state AS text_state, t.sha256 AS text_sha256, t.pages,
+SELECT f.sha256, f.media_type, f.size, f.origin, t.state AS text_state, t.sha256 AS text_sha256, t.pages,
        o.state AS ocr_state, o.sha256 AS ocr_sha256
 FROM document_file f
 LEFT JOIN rendition t ON t.source_sha256 = f.sha256 AND t.kind = 'text'
@@ -50,6 +53,7 @@ class CurrentFile:
 
     sha256: str
     media_type: str
+    size: int
     origin: str
     text_state: str | None
     text_sha256: str | None
@@ -59,7 +63,9 @@ class CurrentFile:
 
     @property
     def texts(self) -> list[str]:
-        return [sha256 for sha256 in (self.text_sha256, self.ocr_sha256) if sha256]
+        """Hashes of what says something; a plain text says it itself."""
+        own = self.sha256 if self.media_type == "text/plain" and self.size <= LARGEST_TEXT else None
+        return [sha256 for sha256 in (own, self.text_sha256, self.ocr_sha256) if sha256]
 
 
 def current_files(session: Session, document_id: UUID) -> list[CurrentFile]:
@@ -69,7 +75,7 @@ def current_files(session: Session, document_id: UUID) -> list[CurrentFile]:
 
 
 def fetch(store: ObjectStore, sha256: str) -> str:
-    """The text of a rendition."""
+    """The text of a rendition, or of a plain text in UTF-8."""
     return b"".join(store.open(sha256)).decode("utf-8", "replace")
 
 
@@ -79,7 +85,7 @@ def enter(session: Session, row: Mapping[str, Any]) -> None:
 
 
 def write(session: Session, document_id: UUID, texts: Mapping[str, str], now: datetime) -> frozenset[str]:
-    """The record and ``texts``, by the hash of the rendition that each was read from.
+    """The record and ``texts``, by the hash of what each was read from.
 
     Returns the hashes of texts that belong to it and were not given; then nothing was written. Whoever writes the same
     document waits here, so that what is written last was read last.

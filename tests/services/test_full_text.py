@@ -1,5 +1,6 @@
 """Search: the best first, with and without accents, page by page, and never what one may not see."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from io import BytesIO
@@ -138,6 +139,21 @@ def test_words_of_the_record_and_of_files_count_together(district: District) -> 
     assert found(district, "đấu thầu") == [other, document]
 
 
+def test_a_plain_text_is_looked_in(district: District, container: Container) -> None:
+    document = district.enter(subject="Một")
+    stored = container.store.put(BytesIO("Biên bản bàn giao mặt bằng".encode()))
+    with container.sessions.begin() as session:
+        record_blob(session, stored, container.clock())
+        session.add(
+            DocumentFile(
+                document_id=document, kind="attachment", name="a.txt", media_type="text/plain", size=stored.size,
+                sha256=stored.sha256, origin="upload", created_at=container.clock(),
+            )
+        )  # fmt: skip
+    index(district, document)
+    assert found(district, '"bàn giao mặt bằng"') == [document]
+
+
 def test_a_number_in_a_file_is_one_word(district: District) -> None:
     document, other = district.enter(subject="Một"), district.enter(subject="Hai")
     read_text(district, document, "Căn cứ Nghị quyết số 123/2026/NQ-HĐND ngày 02 tháng 3")
@@ -247,3 +263,20 @@ def test_a_text_that_came_meanwhile_is_not_left_out(district: District, containe
         lacking = full_text.write(session, document, {}, container.clock())
         assert len(lacking) == 1
         assert session.scalar(text("SELECT count(*) FROM document_text WHERE words @@ 'gach'")) == 0
+
+
+def test_two_who_index_one_document_take_turns_and_the_last_has_read_last(
+    district: District, container: Container
+) -> None:
+    document = district.enter(subject="Cũ kỹ")
+    with container.sessions.begin() as first:
+        full_text.write(first, document, {}, container.clock())
+        with container.sessions.begin() as session:
+            mend(session, container.pictures, document, Patch(subject="Tinh khôi"), district.asked(CLERK))
+        second = threading.Thread(target=index, args=(district, document))
+        second.start()
+        second.join(0.3)
+        assert second.is_alive(), "it waits for the first"
+    second.join(10)
+    assert found(district, '"tinh khôi"') == [document]
+    assert found(district, "cũ kỹ") == []
