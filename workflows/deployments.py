@@ -24,6 +24,7 @@ from prefect.types.entrypoint import EntrypointType
 from docflow.settings import Settings
 from workflows.deliver import deliver
 from workflows.engine import prefect_settings
+from workflows.exchange import exchange_with_partners
 from workflows.intake_mailbox import intake_mailbox
 from workflows.notify import call_webhooks, mail_notices
 from workflows.recognise import recognise
@@ -49,6 +50,7 @@ SLOW = (
     Slow(recognise, timedelta(seconds=30), {"stay": False}),
     Slow(mail_notices, timedelta(seconds=30), {"stay": False}),
     Slow(call_webhooks, timedelta(seconds=30), {"stay": False}),
+    Slow(exchange_with_partners, timedelta(seconds=30), {"stay": False}),
     Slow(intake_mailbox, timedelta(minutes=1), {"mailbox": "", "stay": False}),
     Slow(sweep_once, timedelta(minutes=1), {}),
 )

@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("document_id", name=op.f("pk_document_text")),
     )
     op.create_index(op.f("ix_document_text_words"), "document_text", ["words"], unique=False, postgresql_using="gin")
+    op.create_index(op.f("ix_document_text_exact"), "document_text", ["exact"], unique=False, postgresql_using="gin")
     op.create_table(
         "arrival",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -254,6 +255,7 @@ def downgrade() -> None:
     op.drop_index("ix_arrival_moved_to", table_name="arrival", postgresql_where=sa.text("moved_to <> ''"))
     op.drop_index(op.f("ix_arrival_intake_id"), table_name="arrival")
     op.drop_table("arrival")
+    op.drop_index(op.f("ix_document_text_exact"), table_name="document_text", postgresql_using="gin")
     op.drop_index(op.f("ix_document_text_words"), table_name="document_text", postgresql_using="gin")
     op.drop_table("document_text")
     op.drop_index(op.f("ix_document_relation_other_id"), table_name="document_relation")

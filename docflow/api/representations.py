@@ -207,6 +207,7 @@ def delivery_json(delivery: Delivery) -> Json:
     return {
         "id": str(delivery.id),
         **{name: getattr(delivery, name) for name in names},
+        "status_code": delivery.status_code or None,
         "file_id": str(delivery.file_id) if delivery.file_id else None,
         "next_attempt_at": when(delivery.next_attempt_at) if delivery.state == "queued" else None,
         "created_at": when(delivery.created_at),

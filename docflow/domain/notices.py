@@ -114,6 +114,9 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "delivery_refused": ("Một nơi nhận đã từ chối {vi}", "A recipient refused {en}"),
     "delivery_bounced": ("{vi} bị trả về từ một nơi nhận", "{en} came back from a recipient"),
     "delivery_answered": ("Nơi nhận đã trả lời {vi}", "A recipient answered {en}"),
+    "exchange_take_back": ("Nơi gửi đề nghị thu hồi {vi}", "The sender asks to take back {en}"),
+    "exchange_updates": ("Nơi gửi đã cập nhật {vi}", "The sender updated {en}"),
+    "exchange_replaces": ("Nơi gửi đã thay thế {vi}", "The sender replaced {en}"),
     "delivery_failed": ("Không gửi được {vi} đến một nơi nhận", "{en} could not be sent to a recipient"),
 }
 _INTAKE: Mapping[str, tuple[str, str]] = {

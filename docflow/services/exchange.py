@@ -65,7 +65,7 @@ def ask_back(session: Session, pictures: Pictures, document_id: UUID, organ_id: 
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
         plan.data |= {"asked": TAKE_BACK, "organ_id": organ_id, "reason": reason[:SHORT]}
-        _tell_all(plan, "exchange_take_back", f"Nơi gửi đề nghị thu hồi: {reason or '(không nêu lý do)'}")
+        _tell_all(plan, "exchange_take_back", reason)
         return plan
 
     lock(session, document_id)
@@ -82,8 +82,7 @@ def tell_of_successor(
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
         plan.data |= {"by": str(later), "kind": kind, "reason": reason[:SHORT]}
-        said = "Nơi gửi đã gửi bản thay thế" if kind == "replaces" else "Nơi gửi đã gửi bản cập nhật"
-        _tell_all(plan, f"exchange_{kind}", f"{said}: {reason}" if reason else said)
+        _tell_all(plan, f"exchange_{kind}", reason)
         return plan
 
     move(session, pictures, earlier, EXCHANGE, asked, planner)

@@ -12,7 +12,8 @@ from tests.services.test_cli import mail
 
 def test_an_advance_that_is_overtaken_gives_its_number_back(district: District) -> None:
     container = district.container
-    raw = BytesIO(mail("Giấy phép", "q"))
+    confirmed = b"Authentication-Results: mx.binhminh.example; dkim=pass header.d=snv.tinh.example\n"
+    raw = BytesIO(confirmed + mail("Giấy phép", "q"))
     taken = take_in(container.intake_tools, raw, Envelope("api"))
     with container.sessions.begin() as session:
         document = receive(session, container.pictures, taken, district.asked(None)).document_id

@@ -106,7 +106,10 @@ class DocumentText(Base):
     them, both in lower case; document numbers are one token."""
 
     __tablename__ = "document_text"
-    __table_args__ = (Index(None, "words", postgresql_using="gin"),)
+    __table_args__ = (
+        Index(None, "words", postgresql_using="gin"),
+        Index(None, "exact", postgresql_using="gin"),
+    )
 
     document_id: Mapped[UUID] = mapped_column(ForeignKey("document.id"), primary_key=True)
     words: Mapped[Any] = mapped_column(TSVECTOR)
