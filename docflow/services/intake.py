@@ -228,8 +228,9 @@ CLAIM = text(
     """
 INSERT INTO intake (id, content_key, kind, channel, state, reason_code, reason, raw_sha256, message_id, sender, subject,
                     envelope, defects, scan, repeats, received_at, received_by, decision)
-VALUES (:id, :key, CAST(:kind AS text), :channel, 'quarantine', '', '', :raw, CAST(:message_id AS text), :sender, :subject,
-        CAST(:envelope AS jsonb), CAST(:defects AS jsonb) || CASE WHEN CAST(:kind AS text) = 'mail' AND EXISTS (
+VALUES (:id, :key, CAST(:kind AS text), :channel, 'quarantine', '', '', :raw, CAST(:message_id AS text), :sender,
+        :subject, CAST(:envelope AS jsonb),
+        CAST(:defects AS jsonb) || CASE WHEN CAST(:kind AS text) = 'mail' AND EXISTS (
           SELECT FROM intake i WHERE i.message_id = CAST(:message_id AS text) AND i.kind = 'mail')
           THEN '["Message-ID known with other content"]'::jsonb ELSE '[]' END, :scan, 0, :now, :by, '')
 ON CONFLICT (content_key) DO NOTHING RETURNING id
