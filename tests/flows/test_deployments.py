@@ -39,6 +39,7 @@ def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(wi
     found: list[dict[str, Any]] = urllib3.request("POST", f"{api}/deployments/filter", json={}).json()
     assert sorted(d["entrypoint"] for d in found) == [
         "workflows.deliver.deliver",
+        "workflows.exchange.exchange_with_partners",
         "workflows.intake_mailbox.intake_mailbox",
         "workflows.notify.call_webhooks",
         "workflows.notify.mail_notices",
