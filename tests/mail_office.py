@@ -5,18 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydantic import SecretStr
+
 from docflow.adapters.mail import imap
 from docflow.bootstrap import Container
 from docflow.domain.errors import Unavailable
+from docflow.domain.intake_settings import MailboxSettings
 from docflow.services.mailboxes import Folder, Mailbox, Place
 from docflow.services.ports import MailParser, ObjectStore, ParsedMail
 from tests.conftest import District
-from tests.dovecot import MailAccount
+from tests.dovecot import PASSWORD, MailAccount
 from tests.mailbox import attachment, mail, many, text
 from workflows.intake_mailbox import Visit, account
 from workflows.mailbox_round import Round
 
 NAME = "default"
+boxes: list[imap.ImapMailbox] = []
+"""Those that a test signed in to; they are left when it ends."""
+
+
+def signed_in(account: MailAccount, secret: str = PASSWORD, **fields: Any) -> imap.ImapMailbox:
+    settings = MailboxSettings(name="vanthu", **{"url": account.url, **fields})
+    boxes.append(imap.sign_in(settings, SecretStr(secret)))
+    return boxes[-1]
 
 
 def reading(container: Container, box: MailAccount, options: str = "") -> Container:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, ScalarSelect, func, select, text, update
+from sqlalchemy import ScalarSelect, func, select, text, update
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
@@ -87,7 +87,7 @@ def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> li
         .order_by(Delivery.id)
     )
     originals = _originals(session, ids)
-    return [_parcel(row, originals.get(row[0].id)) for row in rows]
+    return [parcel_of(*row, originals.get(row[0].id)) for row in rows]
 
 
 def _originals(session: Session, ids: list[UUID]) -> dict[UUID, Original]:
@@ -110,8 +110,13 @@ def _reason() -> ScalarSelect[str | None]:
     return newest.correlate(Delivery).scalar_subquery()
 
 
-def _parcel(row: Row[Delivery, Document, DocumentFile | None, str | None], original: Original | None) -> Parcel:
-    delivery, document, file, reason = row
+def parcel_of(
+    delivery: Delivery,
+    document: Document,
+    file: DocumentFile | None,
+    reason: str | None = None,
+    original: Original | None = None,
+) -> Parcel:
     return Parcel(
         id=delivery.id,
         document_id=document.id,

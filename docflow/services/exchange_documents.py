@@ -13,7 +13,7 @@ from docflow.domain.edxml import Attached, Business, EdxmlMessage, Organ, Refere
 from docflow.domain.partners import Partner, addressed
 from docflow.domain.timing import Urgency
 from docflow.services.backoff import LEASE
-from docflow.services.dispatch import Parcel
+from docflow.services.dispatch import Parcel, parcel_of
 from docflow.services.exchange_out import Letter, organ_of
 from docflow.services.pictures import Pictures
 
@@ -38,27 +38,9 @@ def claim_documents(
     )
     directory = pictures.directory(session)
     return [
-        (_parcel(delivery, document, file), _letter(session, configuration, directory, delivery, document, file))
+        (parcel_of(delivery, document, file), _letter(session, configuration, directory, delivery, document, file))
         for delivery, document, file in rows
     ]
-
-
-def _parcel(delivery: Delivery, document: Document, file: DocumentFile | None) -> Parcel:
-    return Parcel(
-        id=delivery.id,
-        document_id=document.id,
-        kind=delivery.kind,
-        recipient=delivery.recipient,
-        address=delivery.address,
-        message_id=delivery.message_id,
-        attempts=delivery.attempts,
-        subject=document.subject,
-        secret=document.secrecy > 0,
-        notation=document.notation or "",
-        file_name=file.name if file else None,
-        file_type=file.media_type if file else None,
-        file_sha256=file.sha256 if file else None,
-    )
 
 
 def _letter(

@@ -4,7 +4,6 @@ import itertools
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from io import BytesIO
 from typing import Any, ClassVar
@@ -16,7 +15,8 @@ from docflow.adapters.mail.imap import PIECE, ImapMailbox, sign_in
 from docflow.domain.errors import ConfigInvalid, Invalid, Unavailable
 from docflow.domain.intake_settings import MailboxSettings
 from docflow.services.mailboxes import Place
-from tests.dovecot import PASSWORD, Dovecot, MailAccount
+from tests.dovecot import Dovecot, MailAccount
+from tests.mail_office import boxes, never, signed_in
 from tests.mailbox import mail
 
 WITHOUT_MOVE = "imap_capability = IMAP4rev1 UIDPLUS NAMESPACE"
@@ -28,37 +28,6 @@ namespace inbox {
   separator = .
 }
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Dovecot]:
-    with Dovecot() as server:
-        yield server
-
-
-@pytest.fixture
-def account(server: Dovecot) -> MailAccount:
-    return server.account()
-
-
-_boxes: list[ImapMailbox] = []
-
-
-@pytest.fixture(autouse=True)
-def _leave() -> Iterator[None]:
-    yield
-    while _boxes:
-        _boxes.pop().leave()
-
-
-def never() -> bool:
-    return False
-
-
-def signed_in(account: MailAccount, secret: str = PASSWORD, **fields: Any) -> ImapMailbox:
-    settings = MailboxSettings(name="vanthu", **{"url": account.url, **fields})
-    _boxes.append(sign_in(settings, SecretStr(secret)))
-    return _boxes[-1]
 
 
 def fetched(box: ImapMailbox, uid: int) -> bytes:
@@ -121,8 +90,8 @@ def odd_box(*answer: bytes) -> tuple[ImapMailbox, socketserver.TCPServer]:
     server = socketserver.TCPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.handle_request).start()
     settings = MailboxSettings(name="vanthu", url=f"imap://a@127.0.0.1:{server.server_address[1]}/INBOX")
-    _boxes.append(sign_in(settings, SecretStr("a")))
-    return _boxes[-1], server
+    boxes.append(sign_in(settings, SecretStr("a")))
+    return boxes[-1], server
 
 
 def test_a_server_that_knows_no_pieces_is_read_at_once() -> None:

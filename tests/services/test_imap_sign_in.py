@@ -14,45 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from pydantic import SecretStr
 
-from docflow.adapters.mail.imap import ImapMailbox, sign_in
 from docflow.adapters.mail.imap_account import default_mailbox
 from docflow.domain.errors import ConfigInvalid, Unauthenticated, Unavailable
-from docflow.domain.intake_settings import MailboxSettings
 from tests.dovecot import PASSWORD, Dovecot, MailAccount
+from tests.mail_office import never, signed_in
 from tests.mailbox import mail
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Dovecot]:
-    with Dovecot() as server:
-        yield server
-
-
-@pytest.fixture
-def account(server: Dovecot) -> MailAccount:
-    return server.account()
-
-
-_boxes: list[ImapMailbox] = []
-
-
-@pytest.fixture(autouse=True)
-def _leave() -> Iterator[None]:
-    yield
-    while _boxes:
-        _boxes.pop().leave()
-
-
-def never() -> bool:
-    return False
-
-
-def signed_in(account: MailAccount, secret: str = PASSWORD, **fields: Any) -> ImapMailbox:
-    settings = MailboxSettings(name="vanthu", **{"url": account.url, **fields})
-    _boxes.append(sign_in(settings, SecretStr(secret)))
-    return _boxes[-1]
 
 
 def test_a_wrong_password_is_refused_and_named(account: MailAccount) -> None:

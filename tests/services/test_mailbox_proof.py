@@ -1,6 +1,5 @@
 """The daily proof that a real mailbox and the ledger agree."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,21 +10,10 @@ from docflow.bootstrap import Container
 from docflow.domain.errors import Invalid, Unavailable
 from docflow.services.mailboxes import Proof
 from tests.conftest import Clock, District
-from tests.dovecot import Dovecot, MailAccount
+from tests.dovecot import MailAccount
 from tests.mail_office import NAME, Away, arrivals, counting, interrupted, ledger, letter, never, reading, told, visited
 from tests.mailbox import mail, nested
 from workflows.intake_mailbox import Visit, prove_now
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Dovecot]:
-    with Dovecot() as server:
-        yield server
-
-
-@pytest.fixture
-def box(server: Dovecot) -> MailAccount:
-    return server.account()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -32,17 +31,6 @@ from tests.mail_office import (
 from tests.mailbox import attachment, mail, many, nested, text
 from workflows import mailbox_round
 from workflows.intake_mailbox import Visit
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Dovecot]:
-    with Dovecot() as server:
-        yield server
-
-
-@pytest.fixture
-def box(server: Dovecot) -> MailAccount:
-    return server.account()
 
 
 @pytest.fixture

@@ -2,22 +2,20 @@
 
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
 
+from docflow.adapters.inspect import limited
 from docflow.adapters.inspect.render_worker import UNPRINTABLE
 from docflow.domain.errors import Unavailable, UnsupportedFile
 from docflow.services.recognition import Page, Signed
 
 _WORKER = "docflow.adapters.inspect.page_worker"
 _INSTALL = "Install it (Debian: tesseract-ocr tesseract-ocr-vie)."
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "TESSDATA_PREFIX")
 _MADE = ("facts.json", "page.pgm", "page.txt")
 _TEXT_LIMIT = 1 << 20
 
@@ -65,24 +63,11 @@ class TesseractRecogniser:
 
     def _run(self, source: Path, media_type: str, number: int, into: Path) -> int:
         program = shutil.which(self._program) or self._program
-        there = [str(source.resolve()), str(into.resolve()), str(number), program, self._languages]
-        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-m", _WORKER, self._limits, media_type, *there],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=kept | {"OMP_THREAD_LIMIT": "1"},
-            start_new_session=True,
-        )
+        arguments: list[str | Path] = [self._limits, media_type, source, into, str(number), program, self._languages]
         try:
-            return process.wait(self._timeout)
-        except subprocess.TimeoutExpired:
+            return limited.run(_WORKER, arguments, seconds=self._timeout, more={"OMP_THREAD_LIMIT": "1"})
+        except TimeoutError:
             return -signal.SIGALRM
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
+from docflow.adapters.inspect import limited
 from docflow.adapters.inspect.render_worker import FORMATS
 from docflow.adapters.inspect.sniff import sniff
 from docflow.domain.errors import Unavailable, UnsupportedFile
@@ -18,7 +16,7 @@ from docflow.services.ports import FileFacts, Renditions
 RENDERED = frozenset({"application/pdf", *FORMATS})
 _NAMES = {"text": "text.txt", "preview": "preview.png", "thumbnail": "thumbnail.png"}
 _ANSWER_LIMIT = 4096
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT")
+_WORKER = "docflow.adapters.inspect.render_worker"
 
 
 class LimitedInspector:
@@ -55,7 +53,6 @@ class LimitedInspector:
         return _renditions(answer, into)
 
     def _ask_worker(self, source: Path, media_type: str, into: Path) -> dict[str, Any]:
-        # A file, not a pipe: what a hostile worker writes to it is bounded by RLIMIT_FSIZE and cannot block anyone.
         with tempfile.TemporaryFile() as answer:
             code = self._run(source, media_type, into, answer)
             answer.seek(0)
@@ -68,24 +65,11 @@ class LimitedInspector:
             raise _refused(str(said["reason"]))
         return said
 
-    def _run(self, source: Path, media_type: str, into: Path, answer: Any) -> int:
-        module = "docflow.adapters.inspect.render_worker"
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-m", module, self._limits, media_type, str(source.resolve()), str(into.resolve())],
-            stdin=subprocess.DEVNULL,
-            stdout=answer,
-            stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-            start_new_session=True,
-        )
+    def _run(self, source: Path, media_type: str, into: Path, answer: IO[bytes]) -> int:
         try:
-            return process.wait(self._timeout)
-        except subprocess.TimeoutExpired as error:
+            return limited.run(_WORKER, [self._limits, media_type, source, into], seconds=self._timeout, answer=answer)
+        except TimeoutError as error:
             raise _refused(f"reading it took more than {self._timeout:g} seconds") from error
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 def _parsed(said: bytes) -> dict[str, Any] | None:

@@ -1,19 +1,15 @@
 """Batches of scans parted at their separator sheets; a hostile one costs one limited process, never its caller."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import IO, Any
 
+from docflow.adapters.inspect import limited
 from docflow.domain.errors import Unavailable, UnsupportedFile
 
 _WORKER = "docflow.adapters.inspect.separators_worker"
 _ANSWER_LIMIT = 4096
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
 class LimitedParter:
@@ -27,7 +23,6 @@ class LimitedParter:
         )
 
     def part(self, batch: Path, text: str, into: Path) -> list[Path]:
-        # A file, not a pipe: what a hostile worker writes to it is bounded by RLIMIT_FSIZE and cannot block anyone.
         with tempfile.TemporaryFile() as answer:
             code = self._run(batch, text, into, answer)
             answer.seek(0)
@@ -41,22 +36,10 @@ class LimitedParter:
         return _plain_files(into, int(said["parts"]))
 
     def _run(self, batch: Path, text: str, into: Path, answer: IO[bytes]) -> int:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-m", _WORKER, self._limits, str(batch.resolve()), text, str(into.resolve())],
-            stdin=subprocess.DEVNULL,
-            stdout=answer,
-            stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-            start_new_session=True,
-        )
         try:
-            return process.wait(self._timeout)
-        except subprocess.TimeoutExpired as error:
+            return limited.run(_WORKER, [self._limits, batch, text, into], seconds=self._timeout, answer=answer)
+        except TimeoutError as error:
             raise _refused(f"reading it took more than {self._timeout} seconds") from error
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 def _parsed(said: bytes) -> dict[str, Any] | None:
