@@ -5,10 +5,11 @@ import logging
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from docflow.services import outbox, recognition, sweep
+from docflow.services import outbox, recognition
 from docflow.services.full_text import CurrentFile
 from docflow.services.outbox import Event
-from workflows.engine import Engine, current, discreet, reason, run_name, take_turns
+from workflows.engine import Engine, current, discreet, run_name, take_turns
+from workflows.file_events import claim, work_off
 
 _log = logging.getLogger(__name__)
 LOOK = 15.0  # seconds between looks where no news comes
@@ -31,7 +32,7 @@ class _Turn:
         if lacking:
             await self._say(engine, lacking)
             return 0
-        events = await engine.in_thread(_claim, engine)
+        events = await engine.in_thread(claim, engine, "recognise", 1)
         for event in events:
             await _recognise(engine, event)
         return len(events)
@@ -47,40 +48,11 @@ def _waiting(engine: Engine) -> bool:
         return "recognise" in outbox.backlog(session)
 
 
-def _claim(engine: Engine) -> list[Event]:
-    container = engine.container
-    with container.sessions.begin() as session:
-        return outbox.claim(session, "recognise", engine.name, container.clock(), most=1)
-
-
 async def _recognise(engine: Engine, event: Event) -> None:
-    try:
-        for file in await engine.in_thread(_unread, engine, event):
-            await engine.call(recognise_one, file, event)
-    except Exception as error:  # noqa: BLE001 - one file's trouble is written down and is no other's
-        _log.warning("pages of document %s could not be read: %s", event.document_id, reason(error))
-        await engine.in_thread(_failed, engine, event, reason(error))
-    else:
-        await engine.in_thread(_done, engine, event)
+    async def one(file: CurrentFile) -> None:
+        await engine.call(recognise_one, file, event)
 
-
-def _unread(engine: Engine, event: Event) -> list[CurrentFile]:
-    with engine.container.sessions.begin() as session:
-        return recognition.unread(session, event.document_id)
-
-
-def _failed(engine: Engine, event: Event, why: str) -> None:
-    container = engine.container
-    with container.sessions.begin() as session:
-        outbox.failed(session, engine.name, event, why, container.clock())
-
-
-def _done(engine: Engine, event: Event) -> None:
-    container = engine.container
-    with container.sessions.begin() as session:
-        sweep.enqueue(session, "index", [event.document_id], container.clock())
-        outbox.done(session, engine.name, [event.id])
-    container.waker.wake()
+    await work_off(engine, event, recognition.unread, one, "read")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="recognise {file.sha256}")

@@ -1,17 +1,16 @@
 """Makes text, preview and thumbnail of new files. A hostile file costs its own job only."""
 
 import asyncio
-import logging
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from docflow.services import outbox, renditions, sweep
+from docflow.services import renditions
 from docflow.services.outbox import Event
 from docflow.services.renditions import Source
-from workflows.engine import Engine, current, discreet, reason, run_name, take_turns
+from workflows.engine import Engine, current, discreet, run_name, take_turns
+from workflows.file_events import claim, work_off
 
-_log = logging.getLogger(__name__)
 AT_ONCE = 2
 LOOK = 5.0  # seconds between looks where no news comes
 
@@ -23,45 +22,16 @@ async def render(stay: bool = False) -> int:
 
 
 async def _turn(engine: Engine) -> int:
-    events = await engine.in_thread(_claim, engine)
+    events = await engine.in_thread(claim, engine, "render", AT_ONCE)
     await asyncio.gather(*(_render(engine, event) for event in events))
     return len(events)
 
 
-def _claim(engine: Engine) -> list[Event]:
-    container = engine.container
-    with container.sessions.begin() as session:
-        return outbox.claim(session, "render", engine.name, container.clock(), most=AT_ONCE)
-
-
 async def _render(engine: Engine, event: Event) -> None:
-    try:
-        for source in await engine.in_thread(_missing, engine, event):
-            await engine.call(render_one, source.sha256, source.media_type)
-    except Exception as error:  # noqa: BLE001 - one file's trouble is written down and is no other's
-        _log.warning("files of document %s could not be rendered: %s", event.document_id, reason(error))
-        await engine.in_thread(_failed, engine, event, reason(error))
-    else:
-        await engine.in_thread(_done, engine, event)
+    async def one(source: Source) -> None:
+        await engine.call(render_one, source.sha256, source.media_type)
 
-
-def _missing(engine: Engine, event: Event) -> list[Source]:
-    with engine.container.sessions.begin() as session:
-        return renditions.missing(session, event.document_id)
-
-
-def _failed(engine: Engine, event: Event, why: str) -> None:
-    container = engine.container
-    with container.sessions.begin() as session:
-        outbox.failed(session, engine.name, event, why, container.clock())
-
-
-def _done(engine: Engine, event: Event) -> None:
-    container = engine.container
-    with container.sessions.begin() as session:
-        sweep.enqueue(session, "index", [event.document_id], container.clock())
-        outbox.done(session, engine.name, [event.id])
-    container.waker.wake()
+    await work_off(engine, event, renditions.missing, one, "rendered")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="render {sha256}")
