@@ -1,11 +1,10 @@
 """What the header of a mail says. Access to it can raise anything at all on what people send."""
 
 import re
-from collections.abc import Callable
 from email.utils import getaddresses, parsedate_to_datetime
 
 from docflow.adapters.mail import decode
-from docflow.adapters.mail.tree import Part
+from docflow.adapters.mail.tree import Part, guarded
 
 MAX_IDS = 100
 MAX_AUTHENTICATION = 50
@@ -21,15 +20,8 @@ class Headers:
         self.root = root
         self.defects = defects
 
-    def guarded(self, get: Callable[[], str], what: str) -> str:
-        try:
-            return get()
-        except Exception:  # noqa: BLE001
-            self.defects.add(f"unreadable {what}")
-            return ""
-
     def header(self, name: str) -> str:
-        return self.guarded(lambda: decode.decode_words(self.root.field(name), self.defects), name)
+        return guarded(lambda: decode.decode_words(self.root.field(name), self.defects), name, self.defects)
 
     def addresses(self, *names: str) -> list[tuple[str, str]]:
         """(display name, address), each address once; what is no address is left out."""
@@ -90,7 +82,7 @@ class Headers:
             or self.header("Precedence").lower() in ("bulk", "list", "junk", "auto_reply")
             or any(self.header(name) for name in ("X-Autoreply", "X-Autorespond", "List-Id"))
             or self.header("Return-Path") == "<>"
-            or self.guarded(self.root.declared_type, "Content-Type") == "multipart/report"
+            or guarded(self.root.declared_type, "Content-Type", self.defects) == "multipart/report"
         )
 
     def bounce_like(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from docflow.adapters.mail import decode, smime, tnef
 from docflow.adapters.mail.shelf import Shelf
-from docflow.adapters.mail.tree import MAX_NESTING, Part, Refused, defects_of, read, walk
+from docflow.adapters.mail.tree import MAX_NESTING, Part, Refused, defects_of, guarded, read, walk
 
 MAX_TEXT = 1_000_000
 MAX_MARKUP = 4 * MAX_TEXT
@@ -64,19 +64,19 @@ class Reader:
         return any(plain for plain, _ in spoken), "\n\n".join(text for _, text in spoken)
 
     def _leaf(self, part: Part, related: bool) -> _Text:
-        kind = decode.safe_media_type(self._guarded(part.declared_type, "Content-Type"))
+        kind = decode.safe_media_type(guarded(part.declared_type, "Content-Type", self.defects))
         content = part.content()
         self.leaves.append((kind, leaf_hash(kind, content)))
-        name = self._guarded(lambda: self._name_of(part), "file name")
-        disposition = self._guarded(lambda: part.get_content_disposition() or "", "Content-Disposition")
+        name = guarded(lambda: self._name_of(part), "file name", self.defects)
+        disposition = guarded(lambda: part.get_content_disposition() or "", "Content-Disposition", self.defects)
         shown = kind in ("text/plain", "text/html") or kind.startswith("multipart/")
         if not shown or name or disposition == "attachment":
             inline = related and disposition != "attachment" and kind.startswith("image/")
             kept = self.shelf.keep(name, kind, content, inline=inline)
-            content_id = self._guarded(lambda: part.field("Content-ID").strip().strip("<>"), "Content-ID")
+            content_id = guarded(lambda: part.field("Content-ID").strip().strip("<>"), "Content-ID", self.defects)
             self._shown.append((content_id, kept))
             return self._opened(kept, content)
-        charset = self._guarded(lambda: decode.parameter(part.get_param("charset"), self.defects), "charset")
+        charset = guarded(lambda: decode.parameter(part.get_param("charset"), self.defects), "charset", self.defects)
         return self._spoken(kind, decode.decode(content, charset, self.defects))
 
     def _spoken(self, kind: str, text: str) -> _Text:
@@ -87,14 +87,6 @@ class Reader:
             found = decode.clean(self._cut(text, MAX_TEXT))
         self.shelf.hazards.look_at_text(found)
         return kind != "text/html", found
-
-    def _guarded(self, get: Callable[[], str], what: str) -> str:
-        """Header access can raise anything at all on what people send."""
-        try:
-            return get()
-        except Exception:  # noqa: BLE001
-            self.defects.add(f"unreadable {what}")
-            return ""
 
     def _cut(self, text: str, most: int) -> str:
         """Before the costly steps, some of which take quadratic time on hostile text."""
@@ -136,7 +128,7 @@ class Reader:
             return step()
         except (Refused, MemoryError, RecursionError, OSError):
             raise
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - the openers raise nearly anything on a crafted file
             self.defects.add(f"unreadable {what}")
             return False, ""
 

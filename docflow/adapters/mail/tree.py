@@ -5,7 +5,7 @@ header that is touched, which raises on real mail and takes quadratic time on ho
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email._policybase import Compat32  # email.policy exports it too, at 12 ms for its grammar, in every process
 from email.errors import MessageDefect
 from email.message import Message
@@ -121,6 +121,15 @@ def read(source: BinaryIO, parts: list[int] | None = None) -> Part:
         parser.feed(start)
         start = source.read(_PIECE)
     return parser.close()
+
+
+def guarded(get: Callable[[], str], what: str, defects: set[str]) -> str:
+    """Header access can raise anything at all on what people send."""
+    try:
+        return get()
+    except Exception:  # noqa: BLE001 - that is why
+        defects.add(f"unreadable {what}")
+        return ""
 
 
 def defects_of(root: Part) -> set[str]:
