@@ -19,6 +19,7 @@ from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer
 from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
+from docflow.adapters.signing.verify import PdfVerifier
 from docflow.adapters.storage import S3ObjectStore
 from docflow.adapters.webhook import HttpWebhookClient
 from docflow.db.engine import make_engine, make_sessions
@@ -26,9 +27,20 @@ from docflow.db.wake import Waker
 from docflow.domain.errors import Invalid, Unavailable
 from docflow.services.intake import Tools
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Inspector, Mailer, MailParser, ObjectStore, Signer, VirusScanner, WebhookClient
+from docflow.services.ports import (
+    Inspector,
+    Mailer,
+    MailParser,
+    ObjectStore,
+    Signer,
+    Trust,
+    Verifier,
+    VirusScanner,
+    WebhookClient,
+)
 from docflow.services.recognition import Recogniser
 from docflow.services.sign import KeyRing
+from docflow.services.trust import trust_of
 from docflow.settings import Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -134,7 +146,18 @@ class Container:
 
     @cached_property
     def signer(self) -> Signer:
-        return PadesSigner([self.authority.root_certificate])
+        return PadesSigner()
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        return PdfVerifier()
+
+    def trust(self) -> Trust:
+        """The house's own authority, and the trust list of the newest configuration."""
+        with self.sessions() as session:
+            _, configuration = self.pictures.newest(session)
+        own = self.authority.root_certificate.read_text("ascii")
+        return trust_of(configuration, own)
 
     @cached_property
     def mailer(self) -> Mailer:

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     smtp_listen: str = Field(default="", description="host:port, lmtp://host:port or lmtp:/path/socket; by commas")
     smtp_tls_certificate: Path | None = None
     smtp_tls_key: Path | None = None
+    tsa_url: str = Field(
+        default="", description="where time stamps come from (RFC 3161 over HTTP); user:password@ in it"
+    )
     clamd_url: str = Field(default="", description="tcp://host:port or unix:/path/socket")
     secrets: dict[str, SecretStr] = Field(default_factory=dict, description="DOCFLOW_SECRETS__NAME: by name")
     upload_limit: int = Field(default=512 * 1024 * 1024, description="bytes of one file")

@@ -123,6 +123,7 @@ class Paper:
             "answer_file_id": None,
             "pinned_file_id": None,
             "signed_file_id": None,
+            "sealed_file_id": None,
             "dispatched_at": None,
             "due_at": None,
             "route": template,

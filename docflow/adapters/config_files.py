@@ -16,9 +16,11 @@ from docflow.domain.configuration import CalendarSettings, Configuration, Demo, 
 from docflow.domain.errors import ConfigInvalid
 
 FILES = ("agency", "document_types", "register_books", "sla", "calendar", "mail_rules")
-MAY_LACK = ("intake", "partners")
+MAY_LACK = ("intake", "partners", "recipients", "signing", "trust", "retention")
 DEMO_FILES = ("units", "users")
 ROUTES = "routes"
+TRUST = "trust"
+CERTIFICATES = "certificates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def load(folder: Path) -> Configuration:
     routes = sorted((folder / ROUTES).glob("*.yaml"))
     places |= {(ROUTES, index): path for index, path in enumerate(routes)}
     reading = _read(places)
+    _read_certificates(reading, folder / TRUST)
     if not routes:
         why = ("there are no routes", "add one, for example incoming.yaml")
         reading.problems.append(_problem(folder / ROUTES, 1, "", *why))
@@ -67,6 +70,23 @@ def load(folder: Path) -> Configuration:
 def load_demo(folder: Path) -> Demo:
     """``folder`` is ``config/demo``. Raises ConfigInvalid with all problems found."""
     return _checked(Demo, _read({(name,): folder / f"{name}.yaml" for name in DEMO_FILES}))
+
+
+def _read_certificates(reading: _Reading, folder: Path) -> None:
+    """``trust.yaml`` names files of certificates; the configuration holds what is in them."""
+    source = reading.sources.get((TRUST,))
+    for index, anchor in enumerate(source.value if source and isinstance(source.value, list) else ()):
+        named = anchor.get(CERTIFICATES) if isinstance(anchor, dict) else None
+        if not isinstance(named, str) or named.startswith("-----BEGIN"):
+            continue
+        where: Location = (TRUST, index, CERTIFICATES)
+        try:
+            anchor[CERTIFICATES] = (folder / Path(named).name).read_text("ascii")
+        except OSError as error:
+            remedy = f"put a PEM file of that name into {folder}"
+            reading.problems.append(reading.problem(where, f"'{named}' cannot be read: {error.strerror}", remedy))
+        except ValueError:
+            reading.problems.append(reading.problem(where, f"'{named}' is no PEM file", "convert it to PEM"))
 
 
 class _Calendar(Checked):

@@ -75,6 +75,7 @@ EXAMPLES: dict[Action, dict[str, Any]] = {
     Action.REQUEST_CHANGES: {"reason": "Bổ sung căn cứ pháp lý"},
     Action.REJECT: {"reason": "Không đúng chủ trương"},
     Action.SIGN: {"capacity": "KT.", "note": "Ký thay Chủ tịch"},
+    Action.SEAL: {"note": "Đóng dấu cơ quan"},
     Action.REFUSE: {"reason": "Chưa đủ thẩm quyền"},
     Action.DISPATCH: {"recipients": [{"name": "Sở Tài chính", "address": "vanthu@stc.example", "channel": "email"}]},
     Action.CLOSE: {"result": "Đã báo cáo bằng văn bản số 05/UBND-VP"},
@@ -129,7 +130,16 @@ def _sign(call: Call, document_id: UUID, raw: bytes) -> Moved:
         what = sign.pinned(session, container.pictures, document_id, asked)
     if isinstance(what, Moved):
         return what
-    made = sign.make(container.store, container.signer, container.keys, what, command.note or "Ký số")
+    made = sign.make(
+        container.store,
+        container.signer,
+        container.verifier,
+        container.trust(),
+        container.keys,
+        what,
+        command.note or "Ký số",
+        call.now,
+    )
     with container.sessions.begin() as session:
         return sign.sign(session, container.pictures, document_id, made, command, asked)
 

@@ -178,6 +178,6 @@ def _counts(document: Document, file: DocumentFile) -> bool:
 
 def _verified(call: Call, file: DocumentFile) -> list[dict[str, Any]]:
     with call.container.store.fetch(file.sha256) as path:
-        reports = call.container.signer.verify(path)
+        reports = call.container.verifier.verify(path, "application/pdf", call.container.trust())
         # not asdict: it copies, and names read from a PDF hold on to their reader
         return [{f.name: getattr(report, f.name) for f in fields(report)} for report in reports]

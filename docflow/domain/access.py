@@ -134,6 +134,7 @@ RULES: dict[Action, Rule] = {
     Action.REQUEST_CHANGES: _step,
     Action.REJECT: _either(_step, _stage),
     Action.SIGN: _stage,
+    Action.SEAL: _clerk,
     Action.REFUSE: _stage,
     Action.DISPATCH: _stage,
     Action.CLOSE: _either(_main, _clerk),

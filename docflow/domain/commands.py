@@ -5,7 +5,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from docflow.domain.configuration import AllowanceText
 from docflow.domain.lifecycle import Action
@@ -32,6 +32,13 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Opening(Command):
+    """``pin`` opens a key for this one request: never stored, never logged, no part of what makes two requests the
+    same."""
+
+    pin: SecretStr | None = Field(default=None, max_length=200, exclude=True, repr=False)
+
+
 class Nothing(Command):
     note: Text = ""
 
@@ -40,7 +47,9 @@ class WithReason(Command):
     reason: Reason
 
 
-class Register(Command):
+class Register(Opening):
+    """``pin`` opens the agency's key, where registering seals what was signed."""
+
     book: Name | None = None
     note: Text = ""
     document_date: date | None = None
@@ -80,8 +89,16 @@ class Submit(Command):
     proposal: Text = ""
 
 
-class Sign(Command):
+class Sign(Opening):
+    """``capacity`` stands before the signature (domain.md §2); left out, it is that of the signer's office."""
+
     capacity: Literal["", "TM.", "Q.", "KT.", "TL.", "TUQ."] = ""
+    note: Text = ""
+
+
+class Seal(Opening):
+    """The agency's signature, by the clerk, on what the authorised person has signed (Decree 30/2020 art. 25)."""
+
     note: Text = ""
 
 
@@ -90,15 +107,21 @@ Email = Annotated[str, StringConstraints(max_length=320)]
 
 class Recipient(Command):
     """Somebody an outgoing document goes to; ``channel`` says how. By edXML, ``address`` is a partner's name or one
-    of its agency codes (``config/partners.yaml``)."""
+    of its agency codes (``config/partners.yaml``), by webhook a partner's name; by portal, an e-mail address that gets
+    a link."""
 
     name: Name
     address: Email = ""
-    channel: Literal["email", "paper", "edxml"] = "email"
+    channel: Literal["email", "paper", "edxml", "webhook", "portal"] = "email"
 
 
-class Dispatch(Command):
+class Dispatch(Opening):
+    """Left out, recipients are those of the document. ``groups`` are those of ``config/recipients.yaml``, beside them.
+    ``answer_by``: an answer is asked of all, until then. ``pin`` opens the agency's key where the seal is missing."""
+
     recipients: tuple[Recipient, ...] | None = Field(default=None, max_length=1000)
+    groups: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
+    answer_by: Deadline | None = None
     note: Text = ""
 
 
@@ -158,6 +181,7 @@ COMMANDS: dict[Action, type[Command]] = {
     Action.REQUEST_CHANGES: WithReason,
     Action.REJECT: WithReason,
     Action.SIGN: Sign,
+    Action.SEAL: Seal,
     Action.REFUSE: WithReason,
     Action.DISPATCH: Dispatch,
     Action.CLOSE: Close,

@@ -28,8 +28,10 @@ from docflow.domain.intake_settings import IntakeSettings
 from docflow.domain.ladders import Ladder, LadderFacts, LadderStep, Moment, Sla, SlaPolicy
 from docflow.domain.mail_rules import ANY_PARTNER, Addressee, MailFacts, MailMatch, MailRule, RuleOutcome
 from docflow.domain.partners import Partner
+from docflow.domain.recipients import RecipientGroup
 from docflow.domain.roles import Capacity, Role
 from docflow.domain.routes import DOCUMENT_CLOCK, Direction, Route
+from docflow.domain.signing_settings import RetentionSettings, SigningSettings, TrustAnchor
 from docflow.domain.timing import Allowance, AllowanceText, Urgency
 
 __all__ = [
@@ -139,6 +141,10 @@ class Configuration(Checked):
     mail_rules: tuple[MailRule, ...] = ()
     intake: IntakeSettings = IntakeSettings()
     partners: tuple[Partner, ...] = ()
+    recipients: tuple[RecipientGroup, ...] = ()
+    signing: SigningSettings = SigningSettings()
+    trust: tuple[TrustAnchor, ...] = ()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -150,6 +156,7 @@ class Configuration(Checked):
                 *self._rules(),
                 *self._numbering(),
                 *self._intake(),
+                *self._signing(),
             ]
         )
         return self
@@ -201,6 +208,8 @@ class Configuration(Checked):
         yield from _twice(("sla", "ladders"), "name", self.sla.ladders)
         yield from _twice(("mail_rules",), "name", self.mail_rules)
         yield from _twice(("partners",), "name", self.partners)
+        yield from _twice(("recipients",), "group", self.recipients)
+        yield from _twice(("trust",), "name", self.trust)
 
     def _routes(self) -> Iterator[Finding]:
         policies = {policy.name for policy in self.sla.policies}
@@ -271,6 +280,21 @@ class Configuration(Checked):
             for code, kind in (partner.edxml.types if partner.edxml else {}).items():
                 if kind not in types:
                     yield _unknown("document type", kind, types, ("partners", index, "edxml", "types", code))
+
+    def _signing(self) -> Iterator[Finding]:
+        types = {kind.id for kind in self.document_types}
+        named: list[tuple[Location, Iterable[str]]] = [
+            (("signing", "levels"), self.signing.levels),
+            (("retention", "types"), self.retention.types),
+            *(
+                (("signing", "stamps", "templates", index), template.types)
+                for index, template in enumerate(self.signing.stamps.templates)
+            ),
+        ]
+        for where, ids in named:
+            for kind in ids:
+                if kind not in types:
+                    yield _unknown("document type", kind, types, (*where, kind))
 
     def _numbering(self) -> Iterator[Finding]:
         wanted = self.agency.numbering == "type"

@@ -64,6 +64,33 @@ class NewDelivery:
     recipient: str
     address: str
     channel: str
+    group: str = ""
+    answer_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSignature:
+    """A signature on a file of this move; ``kind`` is person, seal, attachment or renewal."""
+
+    file_id: UUID
+    kind: str
+    field: str
+    signer_id: UUID | None
+    signer: str
+    capacity: str
+    level: str
+    certificate_sha256: str
+    signed_at: datetime
+    renew_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRetention:
+    """Bytes that may not be deleted before an instant, nor while ``wanted_hold``."""
+
+    sha256: str
+    wanted_until: datetime
+    wanted_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ ACTS: dict[Action, Callable[[Plan, Any], None]] = {
     Action.OPINION: reviewing.opinion,
     Action.CONSULT: reviewing.consult,
     Action.SIGN: signing.sign,
+    Action.SEAL: signing.seal,
     Action.REFUSE: signing.refuse,
     Action.DISPATCH: dispatching.dispatch,
     Action.CLOSE: dispatching.close,
@@ -67,6 +68,8 @@ def _fits(snapshot: Snapshot, action: Action) -> bool:
         return snapshot.held_at is not None
     if action is Action.RECALL and snapshot.state is State.CLOSED:
         return dispatched
+    if action is Action.SEAL:
+        return signing.awaits_seal(snapshot)
     if action in (Action.DISPATCH, Action.CLOSE) and snapshot.state is State.DISPATCH:
         return snapshot.step != dispatching.DELIVERING and not (action is Action.CLOSE and snapshot.answer_required)
     if action is Action.CLOSE:

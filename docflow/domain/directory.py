@@ -10,7 +10,7 @@ from functools import cached_property
 from uuid import UUID, uuid5
 
 from docflow.domain.errors import Invalid
-from docflow.domain.roles import Role
+from docflow.domain.roles import Capacity, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Person:
     clearance: int
     active: bool
     memberships: tuple[Membership, ...]
+    capacity: Capacity | None = None
 
     @property
     def unit_id(self) -> UUID | None:
@@ -63,6 +64,27 @@ class Substitution:
         return self.starts_at <= now < self.ends_at
 
 
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """``delegate`` may sign for ``delegator`` in ``[starts_at, ends_at)``; no document types named means all of them.
+    ``basis`` is the number of the written delegation."""
+
+    id: UUID
+    delegator_id: UUID
+    delegate_id: UUID
+    capacity: Capacity
+    starts_at: datetime
+    ends_at: datetime
+    document_types: frozenset[str]
+    basis: str
+
+    def active(self, now: datetime) -> bool:
+        return self.starts_at <= now < self.ends_at
+
+    def covers(self, document_type: str) -> bool:
+        return not self.document_types or document_type in self.document_types
+
+
 def pool(unit_id: UUID, role: Role) -> UUID:
     """The principal that stands for everyone holding ``role`` in ``unit``."""
     return uuid5(unit_id, role.value)
@@ -80,6 +102,7 @@ class Directory:
     people: dict[UUID, Person] = field(repr=False)
     substitutions: tuple[Substitution, ...] = ()
     root_code: str = ""
+    delegations: tuple[Delegation, ...] = ()
     _principals: dict[tuple[UUID, frozenset[Role] | None], frozenset[UUID]] = field(default_factory=dict, repr=False)
     _processors: dict[UUID, tuple[Person, ...]] = field(default_factory=dict, repr=False)
     _paths: dict[UUID | None, tuple[str, ...]] = field(default_factory=dict, repr=False)
@@ -200,6 +223,9 @@ class Directory:
             if s.active(now):
                 return self.people.get(s.substitute_id)
         return None
+
+    def delegations_to(self, person_id: UUID) -> Sequence[Delegation]:
+        return [d for d in self.delegations if d.delegate_id == person_id]
 
     @cached_property
     def _by_absent(self) -> dict[UUID, list[Substitution]]:

@@ -11,7 +11,17 @@ from typing import Any
 from uuid import UUID
 
 from docflow.domain.conditions import Condition
-from docflow.domain.consequences import Call, Fired, NewDelivery, NewFile, NewUrging, Notice, TakenNumber
+from docflow.domain.consequences import (
+    Call,
+    Fired,
+    NewDelivery,
+    NewFile,
+    NewRetention,
+    NewSignature,
+    NewUrging,
+    Notice,
+    TakenNumber,
+)
 from docflow.domain.deadlines import WorkingCalendar
 from docflow.domain.directory import Person
 from docflow.domain.lifecycle import TaskRole, TaskState
@@ -40,6 +50,8 @@ class Draft:
     clocks_stopped: set[UUID] = field(default_factory=set)
     readers: set[UUID] = field(default_factory=set)
     deliveries: list[NewDelivery] = field(default_factory=list)
+    signatures: list[NewSignature] = field(default_factory=list)
+    retentions: list[NewRetention] = field(default_factory=list)
     deliveries_recalled: bool = False
     notices: list[Notice] = field(default_factory=list)
     fired: list[Fired] = field(default_factory=list)

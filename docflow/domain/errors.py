@@ -95,6 +95,12 @@ class VirusFound(DocflowError):
     code = "virus"
 
 
+class Unsupported(DocflowError):
+    """A part that is there cannot do what is asked: the object store knows no locks, or no converter is installed."""
+
+    code = "unsupported"
+
+
 class IntegrityFailure(DocflowError):
     """Stored bytes do not match their recorded hash, or history does not match its chain."""
 

@@ -36,6 +36,7 @@ class Action(StrEnum):
     REQUEST_CHANGES = "request_changes"
     REJECT = "reject"
     SIGN = "sign"
+    SEAL = "seal"
     REFUSE = "refuse"
     DISPATCH = "dispatch"
     CLOSE = "close"
@@ -66,6 +67,7 @@ TABLE = MappingProxyType(
         Action.REQUEST_CHANGES: frozenset({State.REVIEW}),
         Action.REJECT: frozenset({State.REVIEW, State.SIGN}),
         Action.SIGN: frozenset({State.SIGN}),
+        Action.SEAL: frozenset({State.DISPATCH}),
         Action.REFUSE: frozenset({State.SIGN}),
         Action.DISPATCH: frozenset({State.DISPATCH}),
         Action.CLOSE: frozenset({State.REVIEW, State.DISPATCH}),

@@ -46,10 +46,32 @@ class Plan(Timekeeping):
             self.enter_step(stage, 0)
             return
         assert stage.who is not None, "checked when the route was loaded"
-        for address in self.addresses(stage.who):
+        addresses = self.addresses(stage.who)
+        for address in addresses:
             task = self.open(TaskRole.STAGE, step=stage.stage, **address)
             if stage.clock:
                 self.change(task, due_at=self.start_policy(stage.clock, task))
+        if stage.stage == "sign":
+            self._open_for_delegates(addresses)
+
+    def _open_for_delegates(self, addresses: list[dict[str, Any]]) -> None:
+        """Those who may sign it by delegation of one of its signers have it before them, too."""
+        directory = self.actor.directory
+        signers: set[UUID] = set()
+        for address in addresses:
+            if address.get("user_id"):
+                signers.add(address["user_id"])
+            else:
+                signers |= {p.id for p in directory.reached(address["pool_role"], address["unit_id"])}
+        fitting = {
+            d.delegate_id
+            for d in directory.delegations
+            if d.delegator_id in signers and d.active(self.now) and d.covers(self.doc.doc_type)
+        }
+        for user_id in sorted(fitting - signers):
+            person = directory.people.get(user_id)
+            if person is not None and person.active and self.may_read(person):
+                self.open(TaskRole.STAGE, step="sign", user_id=user_id)
 
     def enter_step(self, stage: Stage, index: int) -> None:
         for step in stage.steps[index:]:
@@ -101,6 +123,7 @@ class Plan(Timekeeping):
         stage = self.doc.route.stage("review")
         self.close_all(TaskRole.STAGE, TaskRole.STEP)
         self.set(state=State.REVIEW, round=self.doc.round + 1, pinned_file_id=None)
+        self.set(signed_file_id=None, sealed_file_id=None)
         self.enter_step(stage, 0)
 
     def finish(self, state: State) -> None:

@@ -95,7 +95,11 @@ class Automatic(Checked):
 
 
 class Stage(Checked):
-    """One station; without ``when`` every document passes it, else those for which the condition holds."""
+    """One station; without ``when`` every document passes it, else those for which the condition holds.
+
+    ``on_page`` says how registering puts number and date on the page: into a ``field`` that the person's signature left
+    open, or as a ``stamp`` before anybody signs.
+    """
 
     stage: StageName
     who: Who | None = None
@@ -103,10 +107,11 @@ class Stage(Checked):
     automatic: Automatic | None = None
     when: Condition | None = None
     clock: Name | None = None
+    on_page: Literal["field", "stamp"] | None = None
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        refuse([*self._actors(), *self._automation()])
+        refuse([*self._actors(), *self._automation(), *self._numbering()])
         return self
 
     def step(self, name: str) -> Step:
@@ -138,6 +143,10 @@ class Stage(Checked):
                 )
             seen.add(step.step)
 
+    def _numbering(self) -> Iterator[Finding]:
+        if self.on_page is not None and self.stage != "register":
+            yield Finding("only register has a number to put on the page", "remove 'on_page'", ("on_page",))
+
     def _automation(self) -> Iterator[Finding]:
         if self.automatic is None:
             return
@@ -167,7 +176,7 @@ class Route(Checked):
 
     @model_validator(mode="after")
     def _stands(self) -> Self:
-        refuse([*self._repeated(), *self._unassigned()])
+        refuse([*self._repeated(), *self._unassigned(), *self._numbered()])
         return self
 
     def stage(self, name: str) -> Stage:
@@ -200,6 +209,18 @@ class Route(Checked):
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield Finding(f"stage '{name}' is there twice", "keep one of them", ("stages", index, "stage"))
+
+    def _numbered(self) -> Iterator[Finding]:
+        """A page is only stamped while nobody has signed it; a field waits for what comes after a signature."""
+        names = [stage.stage for stage in self.stages]
+        for index, stage in enumerate(self.stages):
+            signed = "sign" in names[:index]
+            if stage.on_page == "stamp" and signed:
+                yield Finding(
+                    "a stamp after signing would break the signature", "write field", ("stages", index, "on_page")
+                )
+            if stage.on_page == "field" and not signed:
+                yield Finding("nobody has signed before this stage", "write stamp", ("stages", index, "on_page"))
 
     def _unassigned(self) -> Iterator[Finding]:
         assigned = False

@@ -38,11 +38,13 @@ class Task:
 
 
 class ClockKind(StrEnum):
-    """``work`` times the document or a row; the others are the document's legal limits beside it (domain.md §2)."""
+    """``work`` times the document or a row; the others are the document's limits beside it: the legal ones (domain.md
+    §2), and the time its recipients have to ``answer``."""
 
     WORK = "work"
     ACKNOWLEDGE = "acknowledge"
     ARCHIVE = "archive"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Snapshot:
     answer_file_id: UUID | None
     pinned_file_id: UUID | None
     signed_file_id: UUID | None
+    sealed_file_id: UUID | None
     dispatched_at: datetime | None
     due_at: datetime | None
     route: Route

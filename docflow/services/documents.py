@@ -72,7 +72,7 @@ UNTOUCHED: dict[str, Any] = {"round": 1, "step_needed": 0, "step_agreed": 0} | d
     (
         *("step", "held_at", "ended_at", "due_at", "overdue_at", "dispatched_at", "stage_since", "archived_at"),
         *("book", "book_year", "number", "notation", "registered_at"),
-        *("main_file_id", "answer_file_id", "pinned_file_id", "signed_file_id"),
+        *("main_file_id", "answer_file_id", "pinned_file_id", "signed_file_id", "sealed_file_id"),
     )
 )
 """What moves will set in time."""

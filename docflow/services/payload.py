@@ -20,6 +20,9 @@ from docflow.services.asked import Asked
 
 Row = dict[str, Any]
 
+SIGNED_TYPES = frozenset({"application/pdf", "application/vnd.etsi.asic-e+zip", "application/pkcs7-signature"})
+"""Files in which signatures may stand."""
+
 REPLAYED = ("step", "round", "step_needed", "step_agreed", "number", "notation")
 """The document's fields that history tells, so that the stored state can be replayed from it."""
 
@@ -49,6 +52,8 @@ def payload_of(context: Context, plan: Plan, name: str, asked: Asked) -> Row:
         "readers": [{"id": i} for i in plan.readers - context.readers],
         "files": [_file(plan, asked, f) for f in plan.files],
         "deliveries": [_delivery(context, plan, d) for d in plan.deliveries],
+        "signatures": [{"id": new_id()} | _fields(s) for s in plan.signatures],
+        "retentions": [_fields(r) for r in plan.retentions],
         "notices": [_notice(n) for n in plan.notices],
         "calls": [_call(c) for c in plan.calls],
         "entries": _entries(plan, asked),
@@ -93,6 +98,7 @@ def _document(context: Context, plan: Plan, history: HistoryRow) -> Row:
         "answer_file_id": doc.answer_file_id,
         "pinned_file_id": doc.pinned_file_id,
         "signed_file_id": doc.signed_file_id,
+        "sealed_file_id": doc.sealed_file_id,
         "search_more": " " + searchable(plan.number.notation) if plan.number and plan.number.notation else "",
     }
 
@@ -260,8 +266,12 @@ def _stage_times(plan: Plan) -> list[Row]:
     return [{"stage": before.state.value, "entered_at": since, "working_seconds": int(worked.total_seconds())}]
 
 
+def _fields(row: Any) -> Row:
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
 def _file(plan: Plan, asked: Asked, file: Any) -> Row:
-    return {name: getattr(file, name) for name in file.__slots__} | {"created_by": asked.user_id}
+    return _fields(file) | {"created_by": asked.user_id}
 
 
 def _delivery(context: Context, plan: Plan, d: Any) -> Row:
@@ -277,6 +287,8 @@ def _delivery(context: Context, plan: Plan, d: Any) -> Row:
         "state": "sent" if by_hand else "queued",
         "message_id": _known_as(context, plan) if d.channel == "edxml" else f"<{d.id}@{domain}>",
         "file_id": doc.signed_file_id or doc.pinned_file_id or doc.main_file_id,
+        "group": d.group,
+        "answer_due_at": d.answer_due_at,
     }
 
 
@@ -315,6 +327,8 @@ def _events(context: Context, plan: Plan, seq: int, name: str) -> list[Row]:
         topics.append("advance")
     if plan.files:
         topics.append("render")
+        if any(f.media_type in SIGNED_TYPES for f in plan.files):
+            topics.append("verify")
     elif plan.number is not None or name == "edit":
         topics.append("index")
     if context.row.get("exchange") and name != EXCHANGE:

@@ -14,7 +14,7 @@ from docflow.db.models import Membership, Substitution, Unit, User
 from docflow.domain.commands import Command, clean_text
 from docflow.domain.configuration import Demo
 from docflow.domain.errors import Duplicate, Invalid, NotFound
-from docflow.domain.roles import Role
+from docflow.domain.roles import Capacity, Role
 
 HASHER = PasswordHasher()
 Label = Annotated[
@@ -48,6 +48,7 @@ class NewUser(Command):
     email: EmailStr | None = None
     password: Password | None = None
     clearance: Annotated[int, Field(ge=0, le=3, strict=True)] = 0
+    capacity: Capacity | None = None
     memberships: tuple[NewMembership, ...] = Field(default=(), max_length=50)
 
 
@@ -56,6 +57,7 @@ class UserPatch(Command):
     email: EmailStr | None = None
     password: Password | None = None
     clearance: Annotated[int, Field(ge=0, le=3, strict=True)] | None = None
+    capacity: Capacity | None = None
     active: bool | None = None
     memberships: tuple[NewMembership, ...] | None = Field(default=None, max_length=50)
 
@@ -119,6 +121,7 @@ def create_user(session: Session, new: NewUser, now: datetime) -> User:
         email=str(new.email or ""),
         password_hash=HASHER.hash(new.password) if new.password else None,
         clearance=new.clearance,
+        capacity=new.capacity or "",
         created_at=now,
     )
     session.add(user)
@@ -215,6 +218,7 @@ def load_demo(session: Session, demo: Demo, password: str, now: datetime) -> int
             full_name=u.full_name,
             email=u.email,
             clearance=int(u.clearance),
+            capacity=u.capacity,
             memberships=memberships,
         )
         create_user(session, new, now).password_hash = hashed

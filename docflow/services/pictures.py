@@ -7,14 +7,14 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from docflow.db.models import ConfigVersion, DirectoryStamp, Substitution, User
+from docflow.db.models import ConfigVersion, Delegation, DirectoryStamp, Substitution, User
 from docflow.db.models import Membership as MembershipRow
 from docflow.db.models import Unit as UnitRow
 from docflow.domain import directory as picture
 from docflow.domain.calendars import Calendars
 from docflow.domain.configuration import Configuration
 from docflow.domain.errors import Unavailable
-from docflow.domain.roles import Role
+from docflow.domain.roles import Capacity, Role
 
 
 class Pictures:
@@ -82,10 +82,30 @@ def load_directory(session: Session, root_code: str) -> picture.Directory:
         )
         for s in session.scalars(select(Substitution))
     )
-    return picture.Directory(version, units, people, substitutions, root_code)
+    delegations = tuple(
+        picture.Delegation(
+            d.id,
+            d.delegator_id,
+            d.delegate_id,
+            Capacity(d.capacity),
+            d.starts_at,
+            d.revoked_at or d.ends_at,
+            frozenset(d.document_types),
+            d.basis,
+        )
+        for d in session.scalars(select(Delegation))
+    )
+    return picture.Directory(version, units, people, substitutions, root_code, delegations)
 
 
 def _person(user: User, memberships: list[picture.Membership]) -> picture.Person:
     return picture.Person(
-        user.id, user.username, user.full_name, user.email, user.clearance, user.active, tuple(memberships)
+        user.id,
+        user.username,
+        user.full_name,
+        user.email,
+        user.clearance,
+        user.active,
+        tuple(memberships),
+        Capacity(user.capacity) if user.capacity else None,
     )

@@ -6,6 +6,7 @@ Three steps, so that no transaction is open while bytes travel: ``pinned`` reads
 
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
@@ -19,10 +20,11 @@ from docflow.domain.consequences import NewFile
 from docflow.domain.decide import check
 from docflow.domain.errors import Invalid, SigningFailed
 from docflow.domain.lifecycle import Action
+from docflow.domain.signing_settings import Level
 from docflow.services.asked import Asked
 from docflow.services.files import next_version, record_blob
 from docflow.services.pictures import Pictures
-from docflow.services.ports import ObjectStore, Signer, SignerKey, StoredObject
+from docflow.services.ports import ObjectStore, SignatureOrder, Signer, SignerKey, StoredObject, Trust, Verifier
 from docflow.services.transition import Moved, check_version, first_answer, perform, picture, read
 
 
@@ -74,15 +76,25 @@ def pinned(session: Session, pictures: Pictures, document_id: UUID, asked: Asked
     return Pinned(file.id, file.kind, file.name, file.sha256, version, person.username, person.full_name)
 
 
-def make(store: ObjectStore, signer: Signer, keys: KeyRing, what: Pinned, reason: str) -> Made:
+def make(
+    store: ObjectStore,
+    signer: Signer,
+    verifier: Verifier,
+    trust: Trust,
+    keys: KeyRing,
+    what: Pinned,
+    reason: str,
+    now: datetime,
+) -> Made:
     """Sign the pinned bytes, verify the result, store it. Raises SigningFailed."""
     key = keys.signer_key(what.signer)
     if key is None:
         raise SigningFailed(f"{what.signer_name} has no signing key here. Ask the administrator to enter one.")
     with store.fetch(what.sha256) as source, tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "signed.pdf"
-        signer.sign(source, target, key=key, reason=reason, field=f"docflow_{what.signer}_{what.next_version}")
-        reports = signer.verify(target)
+        order = SignatureOrder(f"docflow_{what.signer}_{what.next_version}", Level.B_B, reason, now)
+        signer.sign(source, target, key=key, order=order)
+        reports = verifier.verify(target, "application/pdf", trust)
         if not reports or not reports[-1].intact or not reports[-1].trusted:
             verdict = reports[-1].reason if reports else "no signature found"
             raise SigningFailed(f"The new signature does not verify ({verdict}). Nothing was changed.")

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
 from docflow.db.models import Document
+from docflow.domain.acts.signing import awaits_seal
 from docflow.domain.commands import Assign, Dispatch, Handler, Register
 from docflow.domain.decide import decide_drafter
 from docflow.domain.errors import NotFound
@@ -91,9 +92,13 @@ def sign_stage(session: Session, pictures: Pictures, document_id: UUID, asked: A
 def dispatch_stage(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
     """Create the deliveries where every recipient can be reached electronically."""
     found = look(session, pictures, document_id, State.DISPATCH, asked)
-    if found is None or found[0].secrecy > 0:
+    if found is None or found[0].secrecy > 0 or _lacks_seal(found[0]):
         return None
     return perform(session, pictures, document_id, Action.DISPATCH, Dispatch(), asked)
+
+
+def _lacks_seal(snapshot: Snapshot) -> bool:
+    return snapshot.configuration.signing.seal.required and awaits_seal(snapshot)
 
 
 STAGES: dict[State, Callable[[Session, Pictures, UUID, Asked], Moved | None]] = {

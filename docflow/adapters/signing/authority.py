@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from docflow.domain.errors import IntegrityFailure, Invalid
-from docflow.services.ports import SignerKey
+from docflow.services.ports import Pkcs12Key
 
 ROOT_VALID = timedelta(days=3652)
 SIGNER_VALID = timedelta(days=3 * 365)
@@ -53,7 +53,7 @@ class DemoAuthority:
         """The root's certificate as a PEM file, to be given to ``PadesSigner`` as a trust root."""
         return self._folder / "root.crt"
 
-    def issue(self, username: str, full_name: str, organisation: str) -> SignerKey:
+    def issue(self, username: str, full_name: str, organisation: str) -> Pkcs12Key:
         """The user's PKCS#12 file: the present one while it is valid and names the same person, else a new one.
 
         Raises Invalid when the user name is empty.
@@ -68,22 +68,22 @@ class DemoAuthority:
         _replace(key.path, self._pkcs12(subject, key.passphrase))
         return key
 
-    def signer_key(self, username: str) -> SignerKey | None:
+    def signer_key(self, username: str) -> Pkcs12Key | None:
         key = self._key_of(username)
         return key if key.passphrase and key.path.exists() else None
 
-    def _key_of(self, username: str) -> SignerKey:
+    def _key_of(self, username: str) -> Pkcs12Key:
         if not username:
             raise Invalid("A signer's key needs a user name. Give the user name of the account that signs.")
         path = self._folder / f"{quote(username, safe='')}.p12"
         secret = self._passphrase_file(path)
-        return SignerKey(path, secret.read_bytes() if secret.exists() else b"")
+        return Pkcs12Key(path, secret.read_bytes() if secret.exists() else b"")
 
     @staticmethod
     def _passphrase_file(pkcs12_file: Path) -> Path:
         return pkcs12_file.with_suffix(".pass")
 
-    def _is_current(self, key: SignerKey, subject: x509.Name) -> bool:
+    def _is_current(self, key: Pkcs12Key, subject: x509.Name) -> bool:
         if not key.passphrase or not key.path.exists():
             return False
         _, certificate, _ = pkcs12.load_key_and_certificates(key.path.read_bytes(), key.passphrase)

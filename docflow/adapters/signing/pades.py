@@ -1,60 +1,37 @@
 """PAdES baseline signatures (ETSI EN 319 142-1, level B-B) with pyHanko. Nothing here asks the network."""
 
-import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from threading import Lock
 from typing import BinaryIO, cast
 
-from pyhanko.keys import load_certs_from_pemder_data
-from pyhanko.pdf_utils.crypt import AuthStatus
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter, enumerate_sig_fields
 from pyhanko.sign.general import SigningError
 from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner, SimpleSigner
-from pyhanko.sign.validation import EmbeddedPdfSignature
-from pyhanko_certvalidator import ValidationContext
 
+from docflow.adapters.signing.pdf_library import CHUNK, MAKE_ANEW, ONE_AT_A_TIME, pdf_errors
 from docflow.adapters.signing.pkcs12 import KeyCache
-from docflow.adapters.signing.verdict import FileFindings, judge, unreadable
-from docflow.domain.errors import ConfigInvalid, DocflowError, SigningFailed
-from docflow.services.ports import SignatureReport, SignerKey
-
-PDF_WHITESPACE = b"\x00\t\n\x0c\r "  # mail gateways are known to append some
-CHUNK = 1 << 20  # bytes read at a time
-MAKE_ANEW = "Make the PDF anew (for instance with 'Print to PDF') and upload it as a new version."
-SIGN_ANEW = "Ask the sender to make the file anew and sign it again."
-HYBRID = f"The file is a hybrid PDF, which programs may show differently. {SIGN_ANEW}"
-NONSTANDARD = f"The file does not keep to the PDF standard, so that programs may show it differently. {SIGN_ANEW}"
-
-
-_ONE_AT_A_TIME = Lock()
-"""asn1crypto, below pyHanko, fills in classes and parsed certificates at their first use, and two threads that do so
-at once leave a field out. Signing and verifying keep the interpreter busy anyway, so taking turns costs little."""
+from docflow.domain.errors import SigningFailed
+from docflow.services.ports import Pkcs12Key, SignatureOrder
 
 
 class PadesSigner:
-    """Signs with PKCS#12 keys and verifies against ``trust_roots``, PEM or DER files of authorities.
+    """Call it from a thread that runs no event loop; calls from several threads take turns. ``location`` is written
+    into each signature."""
 
-    Call it from a thread that runs no event loop; calls from several threads take turns. ``location`` is written
-    into each signature. Raises ConfigInvalid when a trust root cannot be read.
-    """
-
-    def __init__(self, trust_roots: Sequence[Path], *, location: str = "") -> None:
-        self._trust_roots = _load_roots(trust_roots)
+    def __init__(self, *, location: str = "") -> None:
         self._location = location
         self._keys = KeyCache()
 
-    def sign(self, source: Path, target: Path, *, key: SignerKey, reason: str, field: str) -> None:
-        with _ONE_AT_A_TIME:
-            self._sign(source, target, key, reason, field)
+    def sign(self, source: Path, target: Path, *, key: Pkcs12Key, order: SignatureOrder) -> None:
+        with ONE_AT_A_TIME:
+            self._sign(source, target, key, order.reason, order.field)
 
-    def _sign(self, source: Path, target: Path, key: SignerKey, reason: str, field: str) -> None:
+    def _sign(self, source: Path, target: Path, key: Pkcs12Key, reason: str, field: str) -> None:
         signer = self._keys.get(key)
         metadata = PdfSignatureMetadata(
             field_name=field,
@@ -66,35 +43,6 @@ class PadesSigner:
         )
         with source.open("rb") as original, _whole_or_nothing(target) as output:
             _sign(original, output, metadata, signer)
-
-    def verify(self, source: Path) -> list[SignatureReport]:
-        """Raises SigningFailed when the file is no readable PDF or needs a password."""
-        with _ONE_AT_A_TIME, source.open("rb") as stream:
-            reader, doubt = _open_for_verification(stream)
-            return asyncio.run(self._reports(reader, doubt))
-
-    async def _reports(self, reader: PdfFileReader, doubt: str) -> list[SignatureReport]:
-        signatures, damaged = _collect(reader)
-        with _pdf_errors():
-            findings = FileFindings(doubt, _has_loose_end(reader, signatures))
-        reports = []
-        for signature in signatures:
-            context = ValidationContext(trust_roots=self._trust_roots, allow_fetching=False)
-            try:
-                reports.append(await judge(signature, context, findings))
-            except Exception:  # noqa: BLE001 hostile bytes fail in any way, and every one means the same
-                reports.append(unreadable(signature.field_name))
-        return reports + [unreadable(name) for name in damaged]
-
-
-def _load_roots(files: Sequence[Path]) -> list[object]:
-    try:
-        return [certificate for file in files for certificate in load_certs_from_pemder_data(file.read_bytes())]
-    except (OSError, ValueError) as error:
-        raise ConfigInvalid(
-            f"A trust root cannot be read: {error}. Name PEM or DER files that hold certificates.",
-            problems=[str(error)],
-        ) from error
 
 
 @contextmanager
@@ -112,7 +60,7 @@ def _whole_or_nothing(target: Path) -> Iterator[BinaryIO]:
 
 def _sign(original: BinaryIO, output: BinaryIO, metadata: PdfSignatureMetadata, signer: SimpleSigner) -> None:
     field = metadata.field_name or ""
-    with _pdf_errors():
+    with pdf_errors():
         writer = IncrementalPdfFileWriter(original)
         _require_signable(writer.prev, field)
         pdf_signer = PdfSigner(metadata, signer, new_field_spec=SigFieldSpec(field))
@@ -134,57 +82,3 @@ def _require_signable(reader: PdfFileReader, field: str) -> None:
         )
     if any(True for _ in enumerate_sig_fields(reader, filled_status=True, with_name=field)):
         raise SigningFailed(f"The signature field '{field}' is signed already. Sign under another field name.")
-
-
-def _open_for_verification(stream: BinaryIO) -> tuple[PdfFileReader, str]:
-    """The reader, and why no signature in this file can be trusted, if so.
-
-    A file that only a lenient reading can open may show other contents in another program than the signed ones.
-    """
-    try:
-        with _pdf_errors():
-            reader = PdfFileReader(stream)
-            doubt = HYBRID if reader.xrefs.hybrid_xrefs_present else ""
-    except SigningFailed:
-        doubt = NONSTANDARD
-    with _pdf_errors():
-        if doubt:
-            reader = PdfFileReader(stream, strict=False)
-        if reader.encrypted and reader.decrypt("").status == AuthStatus.FAILED:
-            raise SigningFailed("The PDF needs a password to be read. Ask the sender for one without a password.")
-    return reader, doubt
-
-
-def _collect(reader: PdfFileReader) -> tuple[list[EmbeddedPdfSignature], list[str]]:
-    """The signatures in the order they were made, and the names of fields whose signature cannot be read."""
-    signatures: list[EmbeddedPdfSignature] = []
-    damaged: list[str] = []
-    with _pdf_errors():
-        for name, _, field in enumerate_sig_fields(reader, filled_status=True):
-            try:
-                signatures.append(EmbeddedPdfSignature(reader, field, name))
-            except Exception:  # noqa: BLE001 hostile bytes fail in any way, and every one means the same
-                damaged.append(name)
-    return sorted(signatures, key=lambda signature: signature.signed_revision), damaged
-
-
-def _has_loose_end(reader: PdfFileReader, signatures: list[EmbeddedPdfSignature]) -> bool:
-    last_revision = reader.xrefs.total_revisions - 1
-    ends = [
-        sum(list(signature.byte_range)[-2:]) for signature in signatures if signature.signed_revision == last_revision
-    ]
-    if not ends:
-        return False
-    reader.stream.seek(min(ends))
-    return any(piece.strip(PDF_WHITESPACE) for piece in iter(lambda: reader.stream.read(CHUNK), b""))
-
-
-@contextmanager
-def _pdf_errors() -> Iterator[None]:
-    """What the PDF library fails with on broken bytes becomes SigningFailed; a failing disk stays what it is."""
-    try:
-        yield
-    except (DocflowError, OSError):
-        raise
-    except (PdfError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise SigningFailed(f"The PDF is damaged and cannot be read ({error}). {MAKE_ANEW}") from error

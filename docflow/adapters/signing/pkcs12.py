@@ -10,7 +10,7 @@ from typing import cast
 from pyhanko.sign.signers import SimpleSigner
 
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import SignerKey
+from docflow.services.ports import Pkcs12Key
 
 SIGNING_USAGES = frozenset({"digital_signature", "non_repudiation"})
 
@@ -28,7 +28,7 @@ class KeyCache:
     def __init__(self) -> None:
         self._loaded: dict[Path, _Loaded] = {}
 
-    def get(self, key: SignerKey) -> SimpleSigner:
+    def get(self, key: Pkcs12Key) -> SimpleSigner:
         """The signer behind ``key``, fit to sign now.
 
         Raises SigningFailed when the file is missing, the passphrase wrong, the certificate not in its time or not
@@ -50,7 +50,7 @@ class KeyCache:
         return known.signer
 
 
-def _parse(key: SignerKey) -> SimpleSigner:
+def _parse(key: Pkcs12Key) -> SimpleSigner:
     try:
         return cast(
             SimpleSigner,

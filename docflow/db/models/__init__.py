@@ -3,12 +3,20 @@
 from docflow.db.models.directory import ApiToken, DirectoryStamp, Membership, Substitution, Unit, User
 from docflow.db.models.document import Document, DocumentText, Reader, Relation
 from docflow.db.models.files import Blob, DocumentFile, Rendition
-from docflow.db.models.flow import Delivery, FlowRun, Idempotency, Outbox
+from docflow.db.models.flow import Delivery, DeliveryEvent, FlowRun, Idempotency, Outbox, PortalAccess
 from docflow.db.models.history import History
 from docflow.db.models.intake import Arrival, ExchangeMessage, Intake, MailboxMark, MailboxProof
 from docflow.db.models.notice import NoticeMail, Notification, NotificationPreference, Webhook, WebhookCall
 from docflow.db.models.register import RegisterCounter, RegisterEntry
 from docflow.db.models.settings import ConfigVersion, Recalculation
+from docflow.db.models.signing import (
+    Delegation,
+    MadeSignature,
+    Retention,
+    SigningSession,
+    StampImage,
+    Verification,
+)
 from docflow.db.models.work import Clock, Escalation, StageTime, Task, Urging
 
 __all__ = [
@@ -17,7 +25,9 @@ __all__ = [
     "Blob",
     "Clock",
     "ConfigVersion",
+    "Delegation",
     "Delivery",
+    "DeliveryEvent",
     "DirectoryStamp",
     "Document",
     "DocumentFile",
@@ -28,6 +38,7 @@ __all__ = [
     "History",
     "Idempotency",
     "Intake",
+    "MadeSignature",
     "MailboxMark",
     "MailboxProof",
     "Membership",
@@ -35,18 +46,23 @@ __all__ = [
     "Notification",
     "NotificationPreference",
     "Outbox",
+    "PortalAccess",
     "Reader",
     "Recalculation",
     "RegisterCounter",
     "RegisterEntry",
     "Relation",
     "Rendition",
+    "Retention",
+    "SigningSession",
     "StageTime",
+    "StampImage",
     "Substitution",
     "Task",
     "Unit",
     "Urging",
     "User",
+    "Verification",
     "Webhook",
     "WebhookCall",
 ]

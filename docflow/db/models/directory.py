@@ -30,10 +30,14 @@ class Unit(Base):
 
 
 class User(Base):
-    """``user`` is a reserved word in SQL, hence the table's name. ``clearance`` is 0-3 (secrecy)."""
+    """``user`` is a reserved word in SQL, hence the table's name. ``clearance`` is 0-3 (secrecy); ``capacity`` the one
+    a person signs in by office (empty: in none)."""
 
     __tablename__ = "person"
-    __table_args__ = (CheckConstraint("clearance BETWEEN 0 AND 3", name="clearance"),)
+    __table_args__ = (
+        CheckConstraint("clearance BETWEEN 0 AND 3", name="clearance"),
+        CheckConstraint("capacity IN ('', 'head', 'TM', 'Q', 'KT', 'TL', 'TUQ')", name="capacity"),
+    )
 
     id: Mapped[Id]
     username: Mapped[str] = mapped_column(String(64), unique=True)
@@ -41,6 +45,7 @@ class User(Base):
     email: Mapped[str] = mapped_column(String(254), default="")
     password_hash: Mapped[str | None]
     clearance: Mapped[int] = mapped_column(default=0)
+    capacity: Mapped[str] = mapped_column(String(4), default="")
     active: Mapped[bool] = mapped_column(default=True)
     failed_logins: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None]

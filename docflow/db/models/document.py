@@ -16,7 +16,8 @@ from docflow.domain.routes import Direction
 class Document(Base):
     """Changed by ``docflow.services.transition`` only. ``seq`` and ``chain_hash`` are the head of its history;
     ``version`` is the ETag and rises when what people see of it changes. ``stage_since`` is null on hold and at the
-    end. ``exchange`` names the edXML message it came with: partner, organ_id, document_id."""
+    end. ``exchange`` names the edXML message it came with: partner, organ_id, document_id. ``signed_file_id`` is the
+    newest signed file; it is ``sealed_file_id`` too once it bears the agency's seal."""
 
     __tablename__ = "document"
     __table_args__ = (
@@ -83,14 +84,19 @@ class Document(Base):
     answer_file_id: Mapped[UUID | None]
     pinned_file_id: Mapped[UUID | None]
     signed_file_id: Mapped[UUID | None]
+    sealed_file_id: Mapped[UUID | None]
+    held_legally_at: Mapped[datetime | None]
 
 
 class Relation(Base):
-    """``document_id`` answers, replaces, updates, revokes or sends again ``other_id``, or has to do with it."""
+    """``document_id`` answers, replaces, corrects, updates, revokes or sends again ``other_id``, or has to do with
+    it."""
 
     __tablename__ = "document_relation"
     __table_args__ = (
-        CheckConstraint("kind IN ('answers', 'replaces', 'updates', 'revokes', 'repeats', 'relates')", name="kind"),
+        CheckConstraint(
+            "kind IN ('answers', 'replaces', 'corrects', 'updates', 'revokes', 'repeats', 'relates')", name="kind"
+        ),
         Index(None, "other_id"),
     )
 

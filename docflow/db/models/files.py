@@ -25,7 +25,7 @@ class DocumentFile(Base):
     __tablename__ = "document_file"
     __table_args__ = (
         CheckConstraint("kind IN ('main', 'answer', 'attachment')", name="kind"),
-        CheckConstraint("origin IN ('upload', 'intake', 'signature')", name="origin"),
+        CheckConstraint("origin IN ('upload', 'intake', 'signature', 'number', 'seal', 'renewal')", name="origin"),
         Index(
             "uq_document_file_version",
             "document_id",
@@ -54,14 +54,14 @@ class DocumentFile(Base):
 
 class Rendition(Base):
     """Text, preview or thumbnail made from a blob; one job a blob makes all of them. ``ocr`` is text read from the
-    pictures of pages, by a job of its own.
+    pictures of pages, by a job of its own; ``pdf`` is what an office document looks like, and what is signed of it.
 
     A row without ``sha256`` in state ``failed`` says why there is none.
     """
 
     __tablename__ = "rendition"
     __table_args__ = (
-        CheckConstraint("kind IN ('text', 'preview', 'thumbnail', 'ocr')", name="kind"),
+        CheckConstraint("kind IN ('text', 'preview', 'thumbnail', 'ocr', 'pdf')", name="kind"),
         CheckConstraint("state IN ('ready', 'failed', 'none')", name="state"),
         UniqueConstraint("source_sha256", "kind"),
     )

@@ -58,14 +58,14 @@ class Clock(Base):
     """A deadline that runs. ``next_fire_at`` is what ``escalate`` sleeps on.
 
     ``work`` clocks time the document (no ``task_id``) or a task; ``acknowledge`` and ``archive`` are the document's
-    legal limits beside them. ``calendar`` is the code of the unit whose working time counts, empty for the agency's,
-    as applied with ``calendar_version``. ``pauses`` lists ``{from, to, reason}``; ``fired`` counts by step of the
-    ladder how often it fired.
+    legal limits beside them, ``answer`` the time its recipients have to answer. ``calendar`` is the code of the unit
+    whose working time counts, empty for the agency's, as applied with ``calendar_version``. ``pauses`` lists
+    ``{from, to, reason}``; ``fired`` counts by step of the ladder how often it fired.
     """
 
     __tablename__ = "clock"
     __table_args__ = (
-        CheckConstraint("kind IN ('work', 'acknowledge', 'archive')", name="kind"),
+        CheckConstraint("kind IN ('work', 'acknowledge', 'archive', 'answer')", name="kind"),
         Index("ix_clock_running", "document_id", postgresql_where=text("stopped_at IS NULL")),
         Index("ix_clock_document_id", "document_id"),
         Index(

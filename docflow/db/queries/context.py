@@ -74,6 +74,7 @@ _UUIDS = (
     "answer_file_id",
     "pinned_file_id",
     "signed_file_id",
+    "sealed_file_id",
 )
 _INSTANTS = (
     "held_at",
@@ -110,6 +111,7 @@ _COPIED = (
     "answer_file_id",
     "pinned_file_id",
     "signed_file_id",
+    "sealed_file_id",
     "dispatched_at",
     "due_at",
     "stage_since",

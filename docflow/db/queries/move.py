@@ -23,13 +23,15 @@ moved AS (
     book = r.book, number = r.number, notation = r.notation, book_year = r.book_year,
     registered_at = r.registered_at, main_file_id = r.main_file_id, answer_file_id = r.answer_file_id,
     pinned_file_id = r.pinned_file_id, signed_file_id = r.signed_file_id,
+    sealed_file_id = r.sealed_file_id,
     search = d.search || r.search_more
   FROM p, jsonb_to_record(p.j -> 'document') AS r(
     id uuid, was int, version int, seq int, chain_hash text, state text, step text, round int, step_needed int,
     step_agreed int, held_at timestamptz, ended_at timestamptz, due_at timestamptz, overdue_at timestamptz,
     dispatched_at timestamptz, stage_since timestamptz, archived_at timestamptz, answer_required bool,
     handlers_named bool, book text, number int, notation text, book_year int, registered_at timestamptz,
-    main_file_id uuid, answer_file_id uuid, pinned_file_id uuid, signed_file_id uuid, search_more text)
+    main_file_id uuid, answer_file_id uuid, pinned_file_id uuid, signed_file_id uuid, sealed_file_id uuid,
+    search_more text)
   WHERE {guard}
   RETURNING d.id, d.config_version
 )"""
@@ -133,12 +135,33 @@ _PARTS = {
 """,
     "deliveries": """
   INSERT INTO delivery (id, document_id, kind, recipient, address, channel, state, message_id, file_id, attempts,
-                        next_attempt_at, last_error, answer, created_at, settled_at)
+                        next_attempt_at, last_error, answer, recipient_group, answer_due_at, created_at, settled_at)
   SELECT r.id, m.id, r.kind, r.recipient, r.address, r.channel, r.state, r.message_id, r.file_id, 0,
-         p.now, '', '', p.now, CASE WHEN r.state = 'queued' THEN NULL ELSE p.now END
+         p.now, '', '', r."group", r.answer_due_at, p.now, CASE WHEN r.state = 'queued' THEN NULL ELSE p.now END
   FROM moved m, p, jsonb_to_recordset(p.j -> 'deliveries') AS r({id}
-    id uuid, kind text, recipient text, address text, channel text, state text, message_id text, file_id uuid)
+    id uuid, kind text, recipient text, address text, channel text, state text, message_id text, file_id uuid,
+    "group" text, answer_due_at timestamptz)
   WHERE {own}
+""",
+    "signatures": """
+  INSERT INTO signature (id, document_id, file_id, kind, field, signer_id, signer, capacity, level,
+                         certificate_sha256, signed_at, renew_at, last_error)
+  SELECT r.id, m.id, r.file_id, r.kind, r.field, r.signer_id, r.signer, r.capacity, r.level, r.certificate_sha256,
+         r.signed_at, r.renew_at, ''
+  FROM moved m, p, jsonb_to_recordset(p.j -> 'signatures') AS r({id}
+    id uuid, file_id uuid, kind text, field text, signer_id uuid, signer text, capacity text, level text,
+    certificate_sha256 text, signed_at timestamptz, renew_at timestamptz)
+  WHERE {own}
+""",
+    "retentions": """
+  INSERT INTO retention (sha256, document_id, state, wanted_until, wanted_hold, held, attempts, next_attempt_at,
+                         last_error)
+  SELECT r.sha256, m.id, 'queued', r.wanted_until, r.wanted_hold, false, 0, p.now, ''
+  FROM moved m, p, jsonb_to_recordset(p.j -> 'retentions') AS r({id}
+    sha256 text, wanted_until timestamptz, wanted_hold bool)
+  WHERE {own}
+  ON CONFLICT (sha256) DO UPDATE SET wanted_until = greatest(retention.wanted_until, excluded.wanted_until),
+    state = 'queued', next_attempt_at = excluded.next_attempt_at
 """,
     "notices": """
   INSERT INTO notification (id, user_id, document_id, kind, key, data, urgent, instead_of, created_at, deliver_at,

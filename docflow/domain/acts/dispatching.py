@@ -13,6 +13,8 @@ DELIVERING = "deliver"
 
 def dispatch(plan: Plan, command: Dispatch) -> None:
     """Create one delivery a recipient. With none, or with paper alone (the clerk hands it over), it closes at once."""
+    if plan.doc.signed_file_id is not None and plan.doc.sealed_file_id is None:
+        _require_no_seal(plan)
     recipients = command.recipients if command.recipients is not None else _recipients(plan)
     plan.close_all(TaskRole.STAGE, state=TaskState.DONE)
     for recipient in recipients:
@@ -22,6 +24,13 @@ def dispatch(plan: Plan, command: Dispatch) -> None:
         plan.set(step=DELIVERING, dispatched_at=plan.now)
     if all(d.channel == "paper" for d in plan.deliveries):
         plan.finish(State.CLOSED)
+
+
+def _require_no_seal(plan: Plan) -> None:
+    if plan.doc.configuration.signing.seal.required:
+        raise IllegalTransition(
+            plan.doc.state, "dispatch", ["seal"], "It does not bear the agency's seal yet, and both signatures count."
+        )
 
 
 def _recipients(plan: Plan) -> tuple[Recipient, ...]:
