@@ -11,7 +11,7 @@ RUN $SYNC
 
 FROM docker.io/library/python:3.13.9-slim-bookworm
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends tesseract-ocr tesseract-ocr-vie \
+    && apt-get install -y --no-install-recommends tesseract-ocr tesseract-ocr-vie libreoffice-writer-nogui libreoffice-calc-nogui \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/docflow --create-home docflow
 COPY --from=build /app /app
