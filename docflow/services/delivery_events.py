@@ -1,4 +1,4 @@
-"""What befell a delivery: one row for each attempt before it is made, and for all that came of it. Rows are only added."""
+"""What befell a delivery: a row for each attempt before it is made, and for all that came of it; only ever added."""
 
 from collections.abc import Sequence
 from datetime import datetime
