@@ -17,7 +17,7 @@ from docflow.domain.decide import decide, decide_drafter, decide_settled
 from docflow.domain.directory import Directory, Membership, Person, Substitution, Unit
 from docflow.domain.lifecycle import Action, State
 from docflow.domain.plan import Plan
-from docflow.domain.roles import Role
+from docflow.domain.roles import Capacity, Role
 from docflow.domain.snapshot import Actor, Snapshot
 
 NOW = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
@@ -46,6 +46,7 @@ PEOPLE: dict[str, tuple[tuple[str, Role], ...]] = {
     "finance": (("PTC", Role.HANDLER),),
     "processor": (("PXX", Role.HANDLER),),
 }
+OFFICES = {"leader": Capacity.HEAD, "deputy": Capacity.DEPUTY}
 
 
 @cache
@@ -61,7 +62,8 @@ def people(*substitutions: Substitution, clearances: dict[str, int] | None = Non
 
 def _person(name: str, clearance: int) -> Person:
     rows = tuple(Membership(known(u), r, "", authorised_processor=name == "processor") for u, r in PEOPLE[name])
-    return Person(known(name), name, name.title(), f"{name}@uybandemo.example", clearance, True, rows)
+    mail = f"{name}@uybandemo.example"
+    return Person(known(name), name, name.title(), mail, clearance, True, rows, OFFICES.get(name))
 
 
 def stands_in(substitute: str, absent: str, *roles: Role, days: int = 7) -> Substitution:
@@ -153,7 +155,7 @@ class Paper:
             now=self.now,
             new_id=new_id,
             number=self._number() if verb is Action.REGISTER else None,
-            signed_file=self._signed() if verb is Action.SIGN else None,
+            signed_file=self._signed(verb),
             files=(some_file(command.get("kind", "attachment")),) if verb is Action.ATTACH else (),
         )
 
@@ -171,8 +173,10 @@ class Paper:
     def _number(self) -> TakenNumber:
         return TakenNumber("DEN", "DEN", 2026, 1, None)
 
-    def _signed(self) -> NewFile:
-        return some_file("main", 2, derived_from=self.snapshot.pinned_file_id)
+    def _signed(self, verb: Action) -> NewFile | None:
+        """What the service makes before the move: the approved version signed, the signed one sealed."""
+        made_of = {Action.SIGN: self.snapshot.pinned_file_id, Action.SEAL: self.snapshot.signed_file_id}
+        return some_file("main", 2, derived_from=made_of[verb]) if verb in made_of else None
 
     def _apply(self, plan: Plan) -> None:
         running = [*plan.running(), *plan.clocks_opened]

@@ -5,11 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from docflow.adapters import config_files
+from docflow.db.base import new_id
 from docflow.domain.commands import COMMANDS
 from docflow.domain.configuration import Configuration
+from docflow.domain.consequences import NewFile
 from docflow.domain.lifecycle import Action, DeliveryState
-from docflow.services import audit, configuration, dispatch, people, register, stages
+from docflow.services import audit, configuration, dispatch, files, people, register, stages
 from docflow.services.asked import Asked
 from docflow.services.transition import Moved, perform
 from tests.conftest import ROOT, District
@@ -30,7 +35,25 @@ def act(
             return register.register(session, container.pictures, document, body, asked)
         if verb is Action.RECALL:
             return dispatch.recall(session, container.pictures, document, body, asked)
-        return perform(session, container.pictures, document, verb, body, asked)
+        signed = signed_copy(session, document, verb)
+        return perform(session, container.pictures, document, verb, body, asked, signed_file=signed)
+
+
+SIGNED_FROM = {Action.SIGN: ("pinned_file_id", "signature"), Action.SEAL: ("signed_file_id", "seal")}
+
+
+def signed_copy(session: Session, document: UUID, verb: Action) -> NewFile | None:
+    """What the signing service would have made and stored before the move, but for the signature in it."""
+    if verb not in SIGNED_FROM:
+        return None
+    column, origin = SIGNED_FROM[verb]
+    sql = text(f"SELECT f.* FROM document d JOIN document_file f ON f.id = d.{column} WHERE d.id = :d")
+    source = session.execute(sql, {"d": document}).mappings().one_or_none()
+    if source is None:
+        return None
+    told = {name: source[name] for name in ("kind", "name", "media_type", "size", "sha256")}
+    version = files.next_version(session, document, source["kind"])
+    return NewFile(id=new_id(), version_no=version, origin=origin, derived_from=source["id"], **told)
 
 
 def drive(district: District, document: UUID) -> str:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -13,10 +12,8 @@ from uuid import UUID
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from docflow.db.base import new_id
 from docflow.domain.commands import COMMANDS
 from docflow.domain.consequences import NewFile
 from docflow.domain.decide import allowed
@@ -28,7 +25,7 @@ from docflow.services.documents import NewDocument, create
 from docflow.services.ports import StoredObject
 from docflow.services.transition import Moved, actor_of, perform, picture, read, sees
 from tests.conftest import START, Clock, District
-from tests.moves import TO_PROVINCE, apply_routes, substitute
+from tests.moves import TO_PROVINCE, apply_routes, signed_copy, substitute
 
 EXAMPLES, STEPS = 66, 50
 PEOPLE = (
@@ -284,7 +281,7 @@ class Lives(RuleBasedStateMachine):
                 return register.register(session, pictures, self.document, body, asked)
             if action is Action.RECALL:
                 return dispatch.recall(session, pictures, self.document, body, asked)
-            signed = self._signed(session) if action is Action.SIGN else None
+            signed = signed_copy(session, self.document, action)
             return perform(session, pictures, self.document, action, body, asked, signed_file=signed)
 
         self._attempt(work, self._asked(who, **conditions))
@@ -299,16 +296,6 @@ class Lives(RuleBasedStateMachine):
             assert self._everything() == before
             return
         type(self).moved += moved is not None
-
-    def _signed(self, session: Session) -> NewFile | None:
-        pinned = session.execute(
-            text("SELECT pinned_file_id FROM document WHERE id = :d"), {"d": self.document}
-        ).scalar()
-        if pinned is None:
-            return None
-        kind = session.execute(text("SELECT kind FROM document_file WHERE id = :f"), {"f": pinned}).scalar_one()
-        (file,) = self._files(session, kind, files.next_version(session, self.document, kind))
-        return replace(file, id=new_id(), origin="signature", derived_from=pinned)
 
     # -- what must hold after every step -------------------------------------------------------------------------------
 

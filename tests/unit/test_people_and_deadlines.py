@@ -528,6 +528,7 @@ def test_an_incoming_document_with_an_answer_is_timed_from_its_receipt_to_its_fi
             (at(4, 10), lambda p: p.act("handler", "submit"), {whole, "check_draft"}),
             (at(4, 11), lambda p: p.act("head", "approve"), {whole, "sign_document"}),
             (at(5, 9), lambda p: p.act("leader", "sign"), {whole, "issue_outgoing"}),
+            (at(5, 9, 30), lambda p: p.act("clerk", "seal"), {whole, "issue_outgoing"}),
             (at(5, 10), lambda p: p.act("clerk", "dispatch"), {whole}),
             (at(5, 11), lambda p: p.settle(), {"file_to_archive"}),
         ],
@@ -560,6 +561,7 @@ def test_an_outgoing_document_is_timed_from_its_draft_to_its_filing() -> None:
             (at(3, 11), lambda p: p.act("clerk", "approve"), {whole, "sign_document"}),
             (at(4, 9), lambda p: p.act("leader", "sign"), {whole, "number_outgoing"}),
             (at(4, 10), lambda p: p.act("clerk", "register"), {whole, "issue_outgoing"}),
+            (at(4, 10, 30), lambda p: p.act("clerk", "seal"), {whole, "issue_outgoing"}),
             (at(4, 11), lambda p: p.act("clerk", "dispatch"), {whole}),
             (at(4, 15), lambda p: p.settle(), {"file_to_archive"}),
         ],
@@ -596,8 +598,10 @@ def test_a_document_is_filed_once_by_a_clerk_and_a_recall_ends_the_waiting_for_i
     def closed() -> Paper:
         paper = handled(answer_required=True)
         paper.act("handler", "attach", kind="answer")
-        for who, action in (("handler", "submit"), ("head", "approve"), ("leader", "sign"), ("clerk", "dispatch")):
+        for who, action in (("handler", "submit"), ("head", "approve"), ("leader", "sign")):
             paper.act(who, action)
+        for action in ("seal", "dispatch"):
+            paper.act("clerk", action)
         paper.settle()
         return paper
 

@@ -1,4 +1,8 @@
-"""Every state with every action: what design §3 promises, and nothing else."""
+"""Every state with every action: what design §3 promises, and nothing else.
+
+``seal`` stands beside the design's table: the agency's signature is a move of the clerk's own, between the number and
+the dispatch (Decree 30/2020 art. 25), so that history tells whose it was.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +63,12 @@ def in_dispatch() -> Paper:
     return paper
 
 
+def sealed() -> Paper:
+    paper = in_dispatch()
+    paper.act("clerk", "seal")
+    return paper
+
+
 def without_answer() -> Paper:
     paper = Paper("incoming")
     paper.act("clerk", "register")
@@ -79,7 +89,7 @@ def closed() -> Paper:
 
 
 def closed_after_dispatch() -> Paper:
-    paper = in_dispatch()
+    paper = sealed()
     paper.act("clerk", "dispatch")
     paper.settle()
     return paper
@@ -170,7 +180,8 @@ CASES: dict[tuple[State, Action], Case] = {
     (S, Action.REJECT): Case(State.REJECTED, "leader", REASON, in_sign),
     (S, Action.SIGN): Case(D, "leader", {}, in_sign),
     (S, Action.REFUSE): Case(V, "leader", REASON, in_sign),
-    (D, Action.DISPATCH): Case(D, "clerk", {}, in_dispatch),
+    (D, Action.SEAL): Case(D, "clerk", {}, in_dispatch),
+    (D, Action.DISPATCH): Case(D, "clerk", {}, sealed),
     (V, Action.CLOSE): Case(State.CLOSED, "handler", {}, without_answer),
     (D, Action.CLOSE): Case(State.CLOSED, "clerk", {}, to_dispatch_without_answer),
     (State.CLOSED, Action.ARCHIVE): Case(State.CLOSED, "clerk", {}, closed),
@@ -202,7 +213,7 @@ SAMPLE: dict[Action, dict[str, Any]] = {action: case.command for (_, action), ca
 
 def test_the_table_knows_the_pairs_of_the_design_and_no_others() -> None:
     assert {(state, action) for action, states in TABLE.items() for state in states} == set(CASES)
-    assert len(PAIRS) == 225
+    assert len(PAIRS) == 234
     assert set(TABLE) == set(Action)
 
 
@@ -268,6 +279,9 @@ def test_a_held_document_knows_only_what_holding_allows(state: State, action: Ac
         (at_step, "handler", "submit", "it was submitted already"),
         (in_review, "handler", "close", "an answer is due"),
         (in_dispatch, "clerk", "close", "an answer is due"),
+        (in_dispatch, "clerk", "dispatch", "the seal is missing"),
+        (sealed, "clerk", "seal", "it is sealed already"),
+        (to_dispatch_without_answer, "clerk", "seal", "nobody has signed it"),
         (in_sign, "finance_head", "opinion", "nobody was consulted"),
         (in_register, "clerk", "resume", "it is not on hold"),
         (closed, "clerk", "recall", "it was never dispatched"),
@@ -278,9 +292,9 @@ def test_the_state_alone_is_not_enough(scene: Callable[[], Paper], user: str, ac
         scene().act(user, action, **SAMPLE[Action(action)])
 
 
-def test_what_is_being_delivered_can_be_neither_dispatched_again_nor_closed_by_hand() -> None:
-    paper = in_dispatch()
+def test_what_is_being_delivered_can_be_neither_sealed_nor_dispatched_again_nor_closed_by_hand() -> None:
+    paper = sealed()
     paper.act("clerk", "dispatch")
-    for action in ("dispatch", "close"):
+    for action in ("seal", "dispatch", "close"):
         with pytest.raises(IllegalTransition):
             paper.act("clerk", action)
