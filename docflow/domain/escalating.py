@@ -192,12 +192,24 @@ def _meant(plan: Plan, word: str, task: Task | None, kind: ClockKind) -> list[UU
     if word == "assigner":
         by = task.assigned_by if task else next((t.assigned_by for t in plan.active(TaskRole.MAIN)), None)
         return [by] if by else []
+    if kind is ClockKind.ANSWER:
+        asking = _asking(plan)
+        return asking if word == "assignee" else _heads(directory, asking)
     if kind is not ClockKind.WORK:
         clerks = [p.id for p in directory.holders(Role.CLERK, root)]
         return clerks if word == "assignee" else _heads(directory, clerks)
     rows = [task] if task else plan.active(TaskRole.MAIN) or plan.active()
     found = _assignees(directory, rows)
     return _heads(directory, found) if word == "unit_head" else found
+
+
+def _asking(plan: Plan) -> list[UUID]:
+    """Who waits for an answer: its main handler and its author, and the clerks who follow what was sent."""
+    directory = plan.actor.directory
+    mains = _assignees(directory, plan.active(TaskRole.MAIN))
+    author = [plan.doc.created_by] if plan.doc.created_by else []
+    clerks = [p.id for p in directory.holders(Role.CLERK, directory.root.id)]
+    return list(dict.fromkeys([*mains, *author, *clerks]))
 
 
 def _assignees(directory: Directory, rows: list[Task]) -> list[UUID]:

@@ -127,11 +127,13 @@ class Plan(Timekeeping):
         self.enter_step(stage, 0)
 
     def finish(self, state: State) -> None:
+        """At an end. Answers that were asked for are still awaited once it is closed."""
         assert state in ENDS
         done = TaskState.DONE if state is State.CLOSED else TaskState.CANCELLED
         self.close_all(state=done)
-        self.clocks_stopped |= {c.id for c in self.doc.clocks}
-        self.clocks_opened.clear()
+        kept = {ClockKind.ANSWER} if state is State.CLOSED else set()
+        self.clocks_stopped |= {c.id for c in self.doc.clocks if c.kind not in kept}
+        self.clocks_opened = [c for c in self.clocks_opened if c.kind in kept]
         self.set(state=state, step=None, held_at=None)
         if state is State.CLOSED and self.doc.route.archive:
             self.start_policy(self.doc.route.archive, None, ClockKind.ARCHIVE)

@@ -16,6 +16,8 @@ from docflow.domain.timing import Allowance, Measure, Urgency
 
 EXPLICIT = "named deadline"
 """The policy's name where a person, not a policy, set the deadline."""
+ANSWER_POLICY = "answer_due"
+"""The policy whose ladder chases answers that others owe us; when they are due is named with each dispatch."""
 WORKING_TIME = Allowance(0, Measure.WORKING_HOURS)
 """What a pause gives back to a named deadline."""
 
@@ -79,6 +81,14 @@ class Timekeeping(Draft):
     def start_named(self, task: Task | None, due: datetime) -> None:
         ladder = self.doc.configuration.sla.named_ladder_for(self.facts(task))
         self._start(ClockKind.WORK, EXPLICIT, "", ladder, task, due)
+
+    def await_answers(self, due: datetime) -> None:
+        """Time those who were asked to answer until ``due``. It goes on after the document has closed."""
+        doc = self.doc
+        policy = next((p for p in doc.configuration.sla.policies if p.name == ANSWER_POLICY), None)
+        named = doc.configuration.sla.named_ladder_for
+        ladder = policy.ladder_for(self.facts(None)) if policy else named(self.facts(None))
+        self._start(ClockKind.ANSWER, ANSWER_POLICY if policy else EXPLICIT, "", ladder, None, due)
 
     def _start(
         self, kind: ClockKind, policy: str, allowance: str, ladder: str | None, task: Task | None, due: datetime
@@ -155,7 +165,10 @@ class Timekeeping(Draft):
         return [self.clocks_changed.get(c.id, c) for c in self.doc.clocks if c.id not in stopped]
 
     def pause(self, reason: str) -> None:
+        """What others owe us does not wait for us."""
         for clock in self.running():
+            if clock.kind is ClockKind.ANSWER:
+                continue
             self.clocks_changed[clock.id] = replace(clock, paused_at=self.now, pause_reason=reason)
 
     def resume(self) -> None:

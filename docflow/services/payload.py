@@ -276,7 +276,6 @@ def _file(plan: Plan, asked: Asked, file: Any) -> Row:
 
 def _delivery(context: Context, plan: Plan, d: Any) -> Row:
     domain = plan.doc.configuration.agency.email.partition("@")[2]
-    by_hand = d.channel == "paper"
     doc = plan.doc
     return {
         "id": d.id,
@@ -284,9 +283,9 @@ def _delivery(context: Context, plan: Plan, d: Any) -> Row:
         "recipient": d.recipient,
         "address": d.address,
         "channel": d.channel,
-        "state": "sent" if by_hand else "queued",
+        "state": "queued",
         "message_id": _known_as(context, plan) if d.channel == "edxml" else f"<{d.id}@{domain}>",
-        "file_id": doc.signed_file_id or doc.pinned_file_id or doc.main_file_id,
+        "file_id": doc.sealed_file_id or doc.signed_file_id or doc.pinned_file_id or doc.main_file_id,
         "group": d.group,
         "answer_due_at": d.answer_due_at,
     }
