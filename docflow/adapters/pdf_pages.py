@@ -1,5 +1,6 @@
 """Official letters as PDF, in the layout of Decree 30/2020/NĐ-CP, Annex I, with Vietnamese type."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -47,8 +48,9 @@ def official_letter(
     """Write an official letter (công văn) to ``target`` as an A4 PDF.
 
     ``issuer`` may have two lines: the superior agency, then the issuing one. ``symbol_number`` is as in
-    "05/UBND-VP", ``place_and_date`` as in "Bình Minh, ngày 05 tháng 3 năm 2026"; ``signer_title`` may have several
-    lines ("TM. ỦY BAN NHÂN DÂN", "CHỦ TỊCH"). All is plain text, brought to NFC.
+    "05/UBND-VP", ``place_and_date`` as in "Bình Minh, ngày 05 tháng 3 năm 2026"; several spaces in either stay, as the
+    gaps of a draft ("      /UBND-VP", "ngày      tháng      năm 2026"). ``signer_title`` may have several lines
+    ("TM. ỦY BAN NHÂN DÂN", "CHỦ TỊCH"). All is plain text, brought to NFC.
     """
     _register_fonts()
     story = [
@@ -65,7 +67,7 @@ def official_letter(
         bottomMargin=BOTTOM - FRAME_PADDING,
         leftMargin=LEFT - FRAME_PADDING,
         rightMargin=RIGHT - FRAME_PADDING,
-        title=_nfc(f"{symbol_number} {subject}"),
+        title=_nfc(" ".join(f"{symbol_number} {subject}".split())),
         author=_nfc(issuer.rpartition("\n")[2]),
         lang="vi-VN",
     )
@@ -101,14 +103,20 @@ def _head(issuer: str, symbol_number: str, place_and_date: str, subject: str, ur
         _text(_balanced(agency, BOLD), SMALL, "b"),
     ]
     country: list[Any] = [_text(COUNTRY, SMALL, "b"), _text(MOTTO, CENTRED, "b")]
-    number: list[Any] = [_text(f"Số: {symbol_number}", CENTRED), _text(f"V/v {subject}", SMALL)]
+    numbered = _with_gaps(f"Số: {symbol_number.removeprefix('Số:')}")
+    number: list[Any] = [_text(numbered, CENTRED), _text(f"V/v {subject}", SMALL)]
     if urgency:
         number += [Spacer(0, 3 * mm), _stamp(urgency)]
     rows = [
         [[*names, _rule(0.3)], [*country, _rule(0.66)]],
-        [number, [_text(place_and_date, CENTRED, "i")]],
+        [number, [_text(_with_gaps(place_and_date), CENTRED, "i")]],
     ]
     return _columns(rows, LEFT_COLUMN)
+
+
+def _with_gaps(text: str) -> str:
+    """Several spaces stay, where paragraphs would fold them into one."""
+    return re.sub(r" {2,}", lambda spaces: "\N{NO-BREAK SPACE}" * len(spaces[0]), text)
 
 
 def _balanced(name: str, font: str) -> str:

@@ -1,0 +1,119 @@
+"""Where number and date go on page 1: into the gaps that a draft leaves (Decree 30/2020/NĐ-CP, Annex I, II.3-4)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from docflow.adapters.signing.page_text import Letter, PageText
+from docflow.adapters.signing.placing_room import EDGE, MM, Place
+
+NARROWEST = 11.0  # points; two digits in the smallest type one can read
+SMALLEST, LARGEST, USUAL = 8.0, 16.0, 13.0
+NOTATION_WIDTH = 45 * MM
+HEAD = 0.5
+"""Number and date stand in the upper half of page 1; further down, other letters are spoken of."""
+
+MARGIN_LEFT, MARGIN_TOP = 30 * MM, 10 * MM
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    shows: str
+    place: Place
+    size: float
+    align: str
+
+    def told(self) -> dict[str, object]:
+        name = f"docflow-{self.shows}"
+        return {"name": name, "shows": self.shows, "box": self.place.told(), "size": self.size, "align": self.align}
+
+
+def blanks(text: PageText) -> list[Gap]:
+    """Number or notation, then day and month. What is printed already leaves no blank."""
+    return [*_number(text), *_date(text)]
+
+
+def _number(text: PageText) -> Iterator[Gap]:
+    for first, end in text.find("Số:"):
+        colon = text.letters[end - 1]
+        if not _in_head(text, colon) or not text.letters[first].apart:
+            continue
+        after = _next_on_line(text, end)
+        if after is not None and after.text[0].isdigit():
+            return
+        yield _beside(text, colon, after)
+        return
+    yield _in_margin(text)
+
+
+def _beside(text: PageText, colon: Letter, after: Letter | None) -> Gap:
+    """Up to what is printed next: a stroke, where the rest of the notation stands there."""
+    if after is not None and after.text == "/":
+        return _gap(text, "number", colon, colon.box.right, after.box.left)
+    room = after.box.left - 6 if after is not None else text.width - EDGE
+    return _gap(text, "notation", colon, colon.box.right + 3, min(room, colon.box.right + 3 + NOTATION_WIDTH), "left")
+
+
+def _in_margin(text: PageText) -> Gap:
+    """A page that is a picture, or says nowhere: the margin above the text holds the whole notation."""
+    place = Place(1, MARGIN_LEFT, text.height - MARGIN_TOP - 5 * MM, NOTATION_WIDTH, 5 * MM)
+    return Gap("notation", place.inside(text.width, text.height), USUAL, "left")
+
+
+def _date(text: PageText) -> list[Gap]:
+    for first, end in text.find("ngày"):
+        ngay = text.letters[end - 1]
+        if not _in_head(text, text.letters[first]):
+            continue
+        thang, day = _until(text, end, "tháng")
+        nam, month = _until(text, thang, "năm") if thang else (0, False)
+        if not thang or not nam or not (day or month):
+            continue
+        t1, t2, n1 = text.letters[thang - len("tháng")], text.letters[thang - 1], text.letters[nam - len("năm")]
+        gaps = [_gap(text, "day", ngay, ngay.box.right, t1.box.left)] if day else []
+        if month:
+            gaps.append(_gap(text, "month", ngay, t2.box.right, n1.box.left))
+        return gaps
+    return []
+
+
+def _until(text: PageText, at: int, word: str) -> tuple[int, bool]:
+    """The end of the next word on the line where it is this one, and whether nothing is printed before it; else 0."""
+    base = text.letters[at - 1].baseline
+    printed = False
+    while at < len(text.letters) and (text.letters[at].filler or text.letters[at].text[0].isdigit()):
+        printed = printed or not text.letters[at].filler
+        at += 1
+    end = at + len(word)
+    found = "".join(letter.text for letter in text.letters[at:end]).casefold()
+    if found != word or not _level(text.letters[at], base):
+        return 0, False
+    return end, not printed
+
+
+def _gap(text: PageText, shows: str, beside: Letter, left: float, right: float, align: str = "centre") -> Gap:
+    """On the baseline of the letter beside it: the filled value's capitals stand in the middle of the box."""
+    size = min(max(round(beside.size, 1), SMALLEST), LARGEST)
+    if right - left < NARROWEST:
+        middle = (left + right) / 2
+        left, right = middle - NARROWEST / 2, middle + NARROWEST / 2
+    place = Place(text.number, left, beside.baseline - 0.343 * size, right - left, 1.4 * size)
+    return Gap(shows, place.inside(text.width, text.height), size, align)
+
+
+def _next_on_line(text: PageText, end: int) -> Letter | None:
+    """The nearest letter to the right on the same line that is no dot or line to write on, wherever in the file."""
+    colon = text.letters[end - 1]
+    line = [
+        letter
+        for letter in text.letters
+        if _level(letter, colon.baseline) and letter.box.left >= colon.box.right - 1 and not letter.filler
+    ]
+    return min(line, key=lambda letter: letter.box.left, default=None)
+
+
+def _level(letter: Letter, baseline: float) -> bool:
+    return abs(letter.baseline - baseline) < 0.3 * max(letter.size, 4.0)
+
+
+def _in_head(text: PageText, letter: Letter) -> bool:
+    return letter.baseline > (1 - HEAD) * text.height
