@@ -105,11 +105,13 @@ class SignedSource(Checked):
 
 class IntakeSettings(Checked):
     """``authserv_id`` is the name under which our own mail server writes Authentication-Results: no other one's
-    count. ``plus_addressing`` says that it delivers ``vanthu+anything@`` to ``vanthu@``."""
+    count. ``plus_addressing`` says that it delivers ``vanthu+anything@`` to ``vanthu@``; ``read_receipts`` that
+    recipients are asked to tell when they have read a document of ours."""
 
     authserv_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,253}$")] | None = None
     unknown_sender: Literal["accept", "quarantine"] = "accept"
     plus_addressing: Flag = False
+    read_receipts: Flag = True
     acknowledge: Acknowledgement = Acknowledgement()
     listener: ListenerSettings = ListenerSettings()
     mailboxes: tuple[MailboxSettings, ...] = ()

@@ -1,16 +1,19 @@
 """A parcel as a mail, and its way to the recipient. No transaction is open while it travels."""
 
 import re
+from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from email.utils import parseaddr
 from pathlib import Path
+from threading import Lock
 
 from docflow.domain.address_tokens import reference, tagged
 from docflow.domain.errors import DeliveryFailed, DocflowError, Invalid
 from docflow.domain.lifecycle import DeliveryState
-from docflow.services.dispatch import ACKNOWLEDGE, Original, Parcel
+from docflow.services.parcels import ACKNOWLEDGE, Enclosed, Original, Parcel
 from docflow.services.ports import Mailer, ObjectStore, OutgoingMail
 
 Attachments = tuple[tuple[str, str, Path], ...]
@@ -21,7 +24,8 @@ class House:
     """Who sends: the agency's name, and the address its mail comes from.
 
     ``address_key`` makes the addresses under which answers find their delivery; ``plus_addressing`` says that the mail
-    server knows such addresses. ``zone`` is where the agency's clocks hang.
+    server knows such addresses. ``zone`` is where the agency's clocks hang. ``read_receipts`` says that recipients are
+    asked to tell when they have read a document (RFC 8098).
     """
 
     name: str
@@ -29,6 +33,7 @@ class House:
     address_key: bytes = b""
     plus_addressing: bool = False
     zone: tzinfo = UTC
+    read_receipts: bool = False
 
     def tagged(self, parcel: Parcel) -> str | None:
         if not self.plus_addressing or not self.address_key:
@@ -71,19 +76,37 @@ _SHOWN = 300
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 
-def carry(parcel: Parcel, house: House, mailer: Mailer, store: ObjectStore) -> str:
+class Pouch:
+    """The files of one round, each fetched and looked at once, however many recipients it has. Threads share it."""
+
+    def __init__(self, store: ObjectStore, require_sound: Callable[[Enclosed], None]) -> None:
+        self._store = store
+        self._require_sound = require_sound
+        self._fetched: dict[str, Path] = {}
+        self._turns: defaultdict[str, Lock] = defaultdict(Lock)
+        self._copies = ExitStack()
+
+    def path(self, file: Enclosed) -> Path:
+        """Raises SigningFailed or IntegrityFailure where it must not leave; NotFound or Unavailable of the store."""
+        with self._turns[file.sha256]:
+            if file.sha256 not in self._fetched:
+                self._require_sound(file)
+                self._fetched[file.sha256] = self._copies.enter_context(self._store.fetch(file.sha256))
+            return self._fetched[file.sha256]
+
+    def close(self) -> None:
+        self._copies.close()
+
+
+def carry(parcel: Parcel, house: House, mailer: Mailer, pouch: Pouch) -> str:
     """Send it and return the server's answer. A repeat carries the same Message-ID, so that it can be recognised.
 
-    Raises DeliveryFailed; Invalid for what can never leave; IntegrityFailure or Unavailable of the store.
+    Raises DeliveryFailed; Invalid for what can never leave; what ``Pouch`` raises.
     """
     if parcel.secret:
         raise Invalid("A secret document does not leave by e-mail. Send it on paper.")
-    with ExitStack() as open_files:
-        attachments: Attachments = ()
-        if parcel.kind == "document" and parcel.file_sha256 and parcel.file_name and parcel.file_type:
-            path = open_files.enter_context(store.fetch(parcel.file_sha256))
-            attachments = ((parcel.file_name, parcel.file_type, path),)
-        return mailer.send(letter(parcel, house, attachments))
+    attachments = tuple((file.name, file.media_type, pouch.path(file)) for file in parcel.files)
+    return mailer.send(letter(parcel, house, attachments))
 
 
 def end_of(error: DocflowError, *, tries_left: bool) -> DeliveryState | None:
@@ -102,7 +125,7 @@ def letter(parcel: Parcel, house: House, attachments: Attachments = ()) -> Outgo
         "notation": notation,
         "subject": parcel.subject,
         "about": f"{parcel.notation} – {parcel.subject}" if parcel.notation else parcel.subject,
-        "file": parcel.file_name or "(không có tệp)",
+        "file": ", ".join(file.name for file in parcel.files) or "(không có tệp)",
         "reason": parcel.reason or "(không nêu)",
     }
     words |= _of_theirs(parcel.original, house)
@@ -115,7 +138,7 @@ def letter(parcel: Parcel, house: House, attachments: Attachments = ()) -> Outgo
         subject=" ".join(SUBJECTS[parcel.kind].format(**words).split()),
         body=body + ("" if back or parcel.kind == ACKNOWLEDGE else _to_be_quoted(parcel, house)),
         attachments=attachments,
-        headers=_headers(parcel),
+        headers=_headers(parcel, parseaddr(back or house.address)[1] if house.read_receipts else ""),
         return_path="" if parcel.kind == ACKNOWLEDGE else back or house.address,
         reply_to=back,
     )
@@ -138,13 +161,16 @@ def _to_be_quoted(parcel: Parcel, house: House) -> str:
     return f"\nNếu trả lời bằng thư mới, đề nghị ghi vào tiêu đề: {reference(parcel.id, house.address_key)}\n"
 
 
-def _headers(parcel: Parcel) -> tuple[tuple[str, str], ...]:
-    """A receipt says that a program wrote it, so that no program answers it (RFC 3834)."""
+def _headers(parcel: Parcel, receipts_to: str) -> tuple[tuple[str, str], ...]:
+    """A receipt says that a program wrote it, so that no program answers it (RFC 3834). Receipts of reading go where
+    bounces do: to another address, programs would send them only when their reader agrees (RFC 8098, 2.1)."""
     if parcel.kind == ACKNOWLEDGE:
         answered = _thread(parcel.original.message_id if parcel.original else "")
         return (("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All"), *answered)
     if parcel.kind == "recall":
         return _thread(parcel.message_id.replace("<recall-", "<", 1))
+    if parcel.kind == "document" and receipts_to:
+        return (("Disposition-Notification-To", receipts_to),)
     return ()
 
 

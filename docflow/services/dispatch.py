@@ -1,15 +1,17 @@
 """Deliveries: claimed, carried out one recipient at a time, settled; when all have settled the document closes."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, func, select, text, update
+from sqlalchemy import exists, select, text, update
 from sqlalchemy.orm import Session
 
 from docflow.db.base import new_id
-from docflow.db.models import Delivery, Document, DocumentFile, History, Intake
+from docflow.db.models import Delivery, Document
 from docflow.domain.acts.dispatching import DELIVERING
 from docflow.domain.commands import WithReason
 from docflow.domain.consequences import Notice
@@ -21,119 +23,62 @@ from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.snapshot import Actor, ClockKind, Snapshot
 from docflow.services.asked import Asked
+from docflow.services.backoff import MOST_ATTEMPTS as MOST_ATTEMPTS
+from docflow.services.backoff import delay_after
+from docflow.services.delivery_events import note, note_all
+from docflow.services.parcels import ACKNOWLEDGE as ACKNOWLEDGE
+from docflow.services.parcels import Parcel as Parcel
+from docflow.services.parcels import parcel_of as parcel_of
+from docflow.services.parcels import parcels_of
 from docflow.services.pictures import Pictures
 from docflow.services.transition import Moved, lock, move, perform
 
-LEASE = timedelta(minutes=5)
-MOST_ATTEMPTS = 8
+LEASE = timedelta(minutes=15)
+"""A server may take five minutes over one mail; what a worker that died had in hand comes back sooner (sweep)."""
+MAIL = ("email",)
+NOT_SENT = "Nothing was sent yet: its turn came too late. It is sent at once."
 GONE = frozenset({DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.READ})
 UNWELCOME = frozenset({DeliveryState.REFUSED, DeliveryState.FAILED, DeliveryState.BOUNCED})
 """The ends of a delivery that clerks are told of."""
-ACKNOWLEDGE = "acknowledge"
-"""The kind of a receipt for what came in: it holds no document open, and nobody is troubled where it fails."""
 
 CLAIM = text(
     """
-UPDATE delivery d SET next_attempt_at = :until, attempts = d.attempts + 1, claimed_by = :worker
-FROM (SELECT id FROM delivery WHERE state = 'queued' AND channel = 'email' AND next_attempt_at <= :now
-      ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED) due
-WHERE d.id = due.id
-RETURNING d.id
+WITH due AS (
+  SELECT id FROM delivery WHERE state = 'queued' AND channel = ANY(:channels) AND next_attempt_at <= :now
+  ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED),
+taken AS (
+  UPDATE delivery d SET next_attempt_at = :until, attempts = d.attempts + 1, claimed_by = :worker
+  FROM due WHERE d.id = due.id RETURNING d.id, d.attempts),
+noted AS (
+  INSERT INTO delivery_event (delivery_id, at, kind, attempt, worker, detail)
+  SELECT t.id, :now, 'attempt', t.attempts, :worker, CASE WHEN last.kind = 'attempt' THEN :cut_off ELSE '' END
+  FROM taken t LEFT JOIN LATERAL (
+    SELECT e.kind FROM delivery_event e WHERE e.delivery_id = t.id ORDER BY e.id DESC LIMIT 1) last ON true)
+SELECT id FROM taken
 """
 )
+CUT_OFF = "The attempt before this one was cut off: what it sent may have arrived."
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """The letter that a receipt is for, as it came in."""
-
-    intake_id: UUID
-    message_id: str
-    subject: str
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """Everything the carrier needs, read in one go: no transaction is open while it travels."""
-
-    id: UUID
-    document_id: UUID
-    kind: str
-    recipient: str
-    address: str
-    message_id: str
-    attempts: int
-    subject: str
-    secret: bool
-    notation: str
-    file_name: str | None
-    file_type: str | None
-    file_sha256: str | None
-    reason: str = ""
-    """Why it was returned or recalled, as the person who did it wrote."""
-    original: Original | None = None
+def claim_ids(session: Session, channels: tuple[str, ...], worker: str, now: datetime, *, most: int) -> list[UUID]:
+    """Claim what is due by these channels. That it is tried is on record before anything leaves."""
+    given = {"channels": list(channels), "worker": worker, "now": now, "until": now + LEASE, "most": most}
+    return list(session.scalars(CLAIM, given | {"cut_off": CUT_OFF}))
 
 
 def claim(session: Session, worker: str, now: datetime, *, most: int = 20) -> list[Parcel]:
-    ids = list(session.scalars(CLAIM, {"worker": worker, "now": now, "until": now + LEASE, "most": most}))
-    if not ids:
-        return []
-    rows = session.execute(
-        select(Delivery, Document, DocumentFile, _reason())
-        .join(Document, Document.id == Delivery.document_id)
-        .join(DocumentFile, DocumentFile.id == Delivery.file_id, isouter=True)
-        .where(Delivery.id.in_(ids))
-        .order_by(Delivery.id)
-    )
-    originals = _originals(session, ids)
-    return [parcel_of(*row, originals.get(row[0].id)) for row in rows]
+    """What is to leave by e-mail."""
+    ids = claim_ids(session, MAIL, worker, now, most=most)
+    return parcels_of(session, ids) if ids else []
 
 
-def _originals(session: Session, ids: list[UUID]) -> dict[UUID, Original]:
-    """By receipt; the oldest where a document came more than once."""
-    came = (
-        select(Delivery.id, Intake.id, Intake.message_id, Intake.subject, Intake.received_at)
-        .join(Intake, (Intake.document_id == Delivery.document_id) & (Intake.state == "document"))
-        .where(Delivery.id.in_(ids), Delivery.kind == ACKNOWLEDGE)
-        .order_by(Intake.received_at.desc(), Intake.id.desc())
-    )
-    return {
-        receipt: Original(intake, message_id or "", subject, received_at)
-        for receipt, intake, message_id, subject, received_at in session.execute(came)
-    }
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended: ``state`` is None where it is tried again. ``answer`` are the server's words, or ours."""
 
-
-def _reason() -> ScalarSelect[str | None]:
-    same = (History.document_id == Delivery.document_id) & (History.action == Delivery.kind)
-    newest = select(History.data["reason"].astext).where(same).order_by(History.seq.desc()).limit(1)
-    return newest.correlate(Delivery).scalar_subquery()
-
-
-def parcel_of(
-    delivery: Delivery,
-    document: Document,
-    file: DocumentFile | None,
-    reason: str | None = None,
-    original: Original | None = None,
-) -> Parcel:
-    return Parcel(
-        id=delivery.id,
-        document_id=document.id,
-        kind=delivery.kind,
-        recipient=delivery.recipient,
-        address=delivery.address,
-        message_id=delivery.message_id,
-        attempts=delivery.attempts,
-        subject=document.subject,
-        secret=document.secrecy > 0,
-        notation=document.notation or document.number_symbol or "",
-        file_name=file.name if file else None,
-        file_type=file.media_type if file else None,
-        file_sha256=file.sha256 if file else None,
-        reason=reason or "",
-        original=original,
-    )
+    parcel: Parcel
+    state: DeliveryState | None
+    answer: str
 
 
 def settle(
@@ -145,59 +90,92 @@ def settle(
     answer: str,
     asked: Asked,
 ) -> Moved | None:
-    """Record how the delivery ended, and close the document with the last one.
+    """Record how one delivery ended, as ``settle_all``."""
+    return settle_all(session, pictures, [Outcome(parcel, state, answer)], worker, asked)
 
-    None where the claim was lost meanwhile: somebody else carries it, and a repeat was recorded by them.
+
+def settle_all(
+    session: Session, pictures: Pictures, outcomes: Sequence[Outcome], worker: str, asked: Asked
+) -> Moved | None:
+    """Record how deliveries of one document ended, in one move, and close the document with the last one.
+
+    None where all claims were lost meanwhile: somebody else carries them. What was done is on record all the same.
     """
-    lock(session, parcel.document_id)
-    values = {"state": state.value, "answer": answer, "settled_at": asked.now}
-    was = _take_result(session, parcel, worker, state, values)
-    if was is None:
+    document_id = outcomes[0].parcel.document_id
+    lock(session, document_id)
+    was = _take_results(session, outcomes, worker, asked.now)
+    mine = [o for o in outcomes if o.parcel.id in was]
+    if not mine:
         return None
-    moved = _record(session, pictures, parcel, state, answer, asked)
-    if was is DeliveryState.CANCELLED:  # recalled while it was on its way
-        session.execute(TAKE_BACK, {"id": parcel.document_id, "only": parcel.id, "now": asked.now})
-        return moved
-    if parcel.kind == "document" and not _unsettled(session, parcel.document_id):
-        return close_when_settled(session, pictures, parcel.document_id, asked) or moved
+    moved = _record(session, pictures, mine, asked)
+    recalled = [i for i, state in was.items() if state is DeliveryState.CANCELLED]
+    for delivery_id in recalled:  # while it was on its way
+        session.execute(TAKE_BACK, {"id": document_id, "only": delivery_id, "now": asked.now})
+    if not recalled and mine[0].parcel.kind == "document":
+        return close_when_settled(session, pictures, document_id, asked) or moved
     return moved
 
 
-def _take_result(
-    session: Session, parcel: Parcel, worker: str, state: DeliveryState, values: dict[str, Any]
-) -> DeliveryState | None:
-    """What the delivery was until now; None where the result is no longer this worker's to record."""
-    mine = (Delivery.id == parcel.id) & (Delivery.claimed_by == worker)
-    was = session.scalar(select(Delivery.state).where(mine).with_for_update())
-    if was != DeliveryState.QUEUED and (was != DeliveryState.CANCELLED or state not in GONE):
-        return None
-    session.execute(update(Delivery).where(Delivery.id == parcel.id).values(**values, claimed_by=None))
-    return DeliveryState(was)
+TAKE_RESULTS = text(
+    """
+WITH told AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:told AS jsonb)) AS t(id uuid, state text, answer text, attempt int)),
+mine AS (
+  SELECT d.id, d.state AS was, t.state, t.answer FROM delivery d JOIN told t ON t.id = d.id
+  WHERE d.claimed_by = :worker
+    AND (d.state = 'queued' OR (d.state = 'cancelled' AND t.state IN ('sent', 'delivered', 'read')))
+  FOR NO KEY UPDATE OF d),
+settled AS (
+  UPDATE delivery d SET state = m.state, answer = m.answer, settled_at = :now, claimed_by = NULL
+  FROM mine m WHERE d.id = m.id),
+noted AS (
+  INSERT INTO delivery_event (delivery_id, at, kind, attempt, worker, detail)
+  SELECT id, :now, state, attempt, :worker, left(answer, 2000) FROM told)
+SELECT id, was FROM mine
+"""
+)
 
 
-def _record(
-    session: Session, pictures: Pictures, parcel: Parcel, state: DeliveryState, answer: str, asked: Asked
-) -> Moved:
+def _take_results(
+    session: Session, outcomes: Sequence[Outcome], worker: str, now: datetime
+) -> dict[UUID, DeliveryState]:
+    """What those deliveries were until now whose results are still this worker's to record."""
+    told = [
+        {"id": str(o.parcel.id), "state": o.state, "answer": o.answer, "attempt": o.parcel.attempts} for o in outcomes
+    ]
+    rows = session.execute(TAKE_RESULTS, {"told": json.dumps(told), "worker": worker, "now": now})
+    return {delivery_id: DeliveryState(was) for delivery_id, was in rows}
+
+
+def _record(session: Session, pictures: Pictures, outcomes: Sequence[Outcome], asked: Asked) -> Moved:
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
-        plan.data |= {
-            "delivery": str(parcel.id),
-            "kind": parcel.kind,
-            "recipient": parcel.recipient,
-            "state": state.value,
-            "attempts": parcel.attempts,
-            "answer": answer[:500],
-        }
-        if parcel.kind == ACKNOWLEDGE:
-            _acknowledged(plan, state)
-        elif state in UNWELCOME:
-            plan.notices += for_clerks(actor.directory, snapshot, f"delivery_{state}", parcel.id, asked.now)
+        told = [_told(o) for o in outcomes]
+        plan.data |= told[0] if len(told) == 1 else {"deliveries": told}
+        for outcome in outcomes:
+            if outcome.parcel.kind == ACKNOWLEDGE:
+                _acknowledged(plan, outcome.state)
+            elif outcome.state in UNWELCOME:
+                kind = f"delivery_{outcome.state}"
+                plan.notices += for_clerks(actor.directory, snapshot, kind, outcome.parcel.id, asked.now)
         return plan
 
-    return move(session, pictures, parcel.document_id, "deliver", asked, planner)
+    return move(session, pictures, outcomes[0].parcel.document_id, "deliver", asked, planner)
 
 
-def _acknowledged(plan: Plan, state: DeliveryState) -> None:
+def _told(outcome: Outcome) -> dict[str, Any]:
+    parcel = outcome.parcel
+    return {
+        "delivery": str(parcel.id),
+        "kind": parcel.kind,
+        "recipient": parcel.recipient,
+        "state": outcome.state,
+        "attempts": parcel.attempts,
+        "answer": outcome.answer[:500],
+    }
+
+
+def _acknowledged(plan: Plan, state: DeliveryState | None) -> None:
     """The sender knows now (Decree 30/2020 art. 21). What people see of the document stays as it is."""
     plan.visible_change = False
     if state in GONE:
@@ -210,16 +188,13 @@ def for_clerks(directory: Directory, snapshot: Snapshot, kind: str, delivery_id:
     return [Notice(p.id, kind, key, now) for p in clerks if p.clearance >= snapshot.secrecy]
 
 
-def _unsettled(session: Session, document_id: UUID) -> int:
-    waiting = (Delivery.document_id == document_id) & (Delivery.kind == "document")
-    waiting &= Delivery.state.in_(("queued", "failed"))
-    return session.scalar(select(func.count()).where(waiting)) or 0
-
-
 def close_when_settled(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
     """Close a dispatched document; nothing where it was recalled, or closed already."""
-    state = session.execute(select(Document.state, Document.step).where(Document.id == document_id)).one()
-    if tuple(state) != (State.DISPATCH, DELIVERING) or _unsettled(session, document_id):
+    waiting = (Delivery.document_id == document_id) & (Delivery.kind == "document")
+    waiting &= Delivery.state.in_((DeliveryState.QUEUED, DeliveryState.FAILED))
+    unsettled = exists(select(Delivery.id).where(waiting, Delivery.channel != "paper"))
+    found = select(Document.id).where(Document.id == document_id, Document.state == State.DISPATCH)
+    if session.scalar(found.where(Document.step == DELIVERING, ~unsettled)) is None:
         return None
     return move(
         session,
@@ -235,12 +210,46 @@ def try_later(session: Session, parcel: Parcel, worker: str, error: str, now: da
     """Back into the queue with a growing delay; False when it has been tried often enough."""
     if parcel.attempts >= MOST_ATTEMPTS:
         return False
-    again = now + timedelta(seconds=min(15 * 4 ** (parcel.attempts - 1), 4 * 3600))
-    mine = (Delivery.id == parcel.id) & (Delivery.claimed_by == worker)
-    session.execute(
-        update(Delivery).where(mine).values(next_attempt_at=again, last_error=error[:2000], claimed_by=None)
-    )
+    defer(session, [Outcome(parcel, None, error)], worker, now)
     return True
+
+
+DEFER = text(
+    """
+WITH told AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:told AS jsonb)) AS t(id uuid, again timestamptz, error text, attempt int)),
+later AS (
+  UPDATE delivery d SET next_attempt_at = t.again, last_error = t.error, claimed_by = NULL
+  FROM told t WHERE d.id = t.id AND d.claimed_by = :worker)
+INSERT INTO delivery_event (delivery_id, at, kind, attempt, worker, detail)
+SELECT id, :now, 'deferred', attempt, :worker, error FROM told
+"""
+)
+
+
+def defer(session: Session, outcomes: Sequence[Outcome], worker: str, now: datetime) -> None:
+    """Back into the queue, each with the delay of its own attempts; of any documents."""
+    if not outcomes:
+        return
+    told = [
+        {
+            "id": str(o.parcel.id),
+            "again": (now + delay_after(o.parcel.attempts)).isoformat(),
+            "error": o.answer[:2000],
+            "attempt": o.parcel.attempts,
+        }
+        for o in outcomes
+    ]
+    session.execute(DEFER, {"told": json.dumps(told), "worker": worker, "now": now})
+
+
+def release(session: Session, parcels: Sequence[Parcel], worker: str, now: datetime) -> None:
+    """Back to the front of the queue: nothing was sent, and the attempt does not count."""
+    mine = Delivery.id.in_([p.id for p in parcels]) & (Delivery.claimed_by == worker)
+    values = {"next_attempt_at": now, "attempts": Delivery.attempts - 1, "claimed_by": None}
+    session.execute(update(Delivery).where(mine).values(values))
+    for parcel in parcels:
+        note(session, parcel.id, "deferred", now, detail=NOT_SENT, attempt=parcel.attempts, worker=worker)
 
 
 TAKE_BACK = text(
@@ -262,7 +271,8 @@ def recall(session: Session, pictures: Pictures, document_id: UUID, command: Wit
     if not moved.repeated:
         queued = (Delivery.document_id == document_id) & (Delivery.state.in_(("queued", "failed")))
         queued &= Delivery.kind != ACKNOWLEDGE
-        session.execute(update(Delivery).where(queued).values(state="cancelled", settled_at=asked.now))
+        cancelled = update(Delivery).where(queued).values(state="cancelled", settled_at=asked.now)
+        note_all(session, list(session.scalars(cancelled.returning(Delivery.id))), "cancelled", asked.now)
         session.execute(TAKE_BACK, {"id": document_id, "only": None, "now": asked.now})
     return moved
 
@@ -301,3 +311,4 @@ def _release_failed(session: Session, document_id: UUID, delivery_id: UUID, agai
     delivery.attempts, delivery.next_attempt_at, delivery.claimed_by = 0, asked.now, None
     delivery.settled_at = None if again else asked.now
     session.flush()
+    note(session, delivery_id, "retried" if again else "given_up", asked.now)

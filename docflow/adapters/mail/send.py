@@ -1,21 +1,26 @@
-"""Mail out over SMTP: one connection a mail, one recipient a mail."""
+"""Mail out over SMTP, one recipient a mail."""
 
 import smtplib
 import socket
 import ssl
+import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from docflow.adapters.mail.compose import Composed
+from docflow.adapters.mail.lines import Line, Lines
 from docflow.domain.errors import ConfigInvalid, DeliveryFailed
 from docflow.services.ports import OutgoingMail
 
 _FORM = "Write DOCFLOW_SMTP_URL as smtp://user:password@host:port, smtps://… or smtp://…?starttls=1."
 _PORTS = {"plain": 25, "starttls": 587, "tls": 465}
+_RESET, _CLOSING, _TOO_LARGE = 250, 421, 552
+_FIRST_CODE, _LAST_CODE = 200, 599
+_NUL = "\x00"  # which no database keeps in a text
 _LONGEST_ENVELOPE_ID = 100  # RFC 3461, 4.4
 _FINAL_SECONDS = 300.0  # servers look for viruses before they answer the last dot; giving up early sends twice
 
@@ -53,10 +58,10 @@ class SmtpServer:
 
 
 class SmtpMailer:
-    """Implements ``ports.Mailer``. ``timeout`` is in seconds, for each step but the last answer.
+    """Implements ``ports.Mailer``; threads may share it. ``timeout`` is in seconds, for each step but the last answer.
 
     A 5xx to the sender, the recipient or the message is permanent. Everything else may be tried again, also a
-    refused sign-in: that is the settings' fault and no recipient's.
+    refused sign-in: that is the settings' fault and no recipient's. Connections are kept open between mails.
     """
 
     def __init__(
@@ -71,46 +76,77 @@ class SmtpMailer:
         self._timeout = timeout
         self._tls = tls or ssl.create_default_context()
         self._clock = clock
+        self._lines = Lines(partial(_connect, self._server, timeout, self._tls))
+        weakref.finalize(self, self._lines.close)
 
     def send(self, mail: OutgoingMail) -> str:
         """Hand the mail over and return the server's answer, such as ``250 OK``.
 
-        Raises DeliveryFailed; Invalid when a field could break out of its header.
+        Raises DeliveryFailed, with ``may_have_arrived`` in its details where the connection broke off between the
+        mail's last dot and the answer to it; Invalid when a field could break out of its header.
         """
         composed = Composed(mail, self._clock())
         try:
-            connection = self._connect()
+            line = self._begun(composed)
+            return self._hand_over(line, composed)
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryFailed(self._unreached(error), permanent=False) from error
-        try:
-            answer = _hand_over(connection, composed)
-            with suppress(smtplib.SMTPException, OSError):
-                connection.quit()  # the mail is accepted: whatever happens now does not matter
-            return answer
-        except (smtplib.SMTPException, OSError) as error:
-            raise DeliveryFailed(f"{self._unreached(error)}", permanent=False) from error
-        finally:
-            connection.close()  # never QUIT here: inside DATA it would become text
 
-    def _connect(self) -> smtplib.SMTP:
-        server = self._server
-        if server.security == "tls":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=self._timeout, context=self._tls
-            )
-        else:
-            connection = smtplib.SMTP(server.host, server.port, timeout=self._timeout)
+    def _begun(self, composed: Composed) -> Line:
+        """A line on which the server takes mail of this sender. One that it dropped while it was free is no failure:
+        nothing of the mail was said on it."""
+        while True:
+            line = self._lines.take()
+            try:
+                reply = line.connection.mail(composed.sender, _sender_options(line.connection, composed))
+            except (smtplib.SMTPException, OSError):
+                line.connection.close()
+                if not line.carried:
+                    raise
+                continue
+            if reply[0] != _CLOSING or not line.carried:
+                return self._expecting(line, "the sender", reply)
+            line.connection.close()
+
+    def _expecting(self, line: Line, what: str, reply: tuple[int, bytes]) -> Line:
         try:
-            connection.ehlo_or_helo_if_needed()
-            if server.security == "starttls":
-                connection.starttls(context=self._tls)
-                connection.ehlo_or_helo_if_needed()
-            if server.user:
-                connection.login(server.user, server.password)
-        except BaseException:
-            connection.close()
+            _expect(what, 2, reply)
+        except DeliveryFailed:
+            self._put_right(line)
             raise
-        return connection
+        return line
+
+    def _hand_over(self, line: Line, composed: Composed) -> str:
+        try:
+            answer = _hand_over(line.connection, composed)
+        except DeliveryFailed as error:
+            if error.details.get("may_have_arrived"):
+                line.connection.close()
+            else:
+                self._put_right(line)
+            raise
+        except BaseException:
+            line.connection.close()  # never QUIT here: inside DATA it would become text
+            raise
+        self._free(line)
+        return answer
+
+    def _put_right(self, line: Line) -> None:
+        """After a refusal, ready for the next mail."""
+        try:
+            code, _ = line.connection.rset()
+        except (smtplib.SMTPException, OSError):
+            code = _CLOSING
+        if code == _RESET:
+            self._free(line)
+        else:
+            line.connection.close()
+
+    def _free(self, line: Line) -> None:
+        line.carried += 1
+        if isinstance(line.connection.sock, socket.socket):
+            line.connection.sock.settimeout(self._timeout)
+        self._lines.give_back(line)
 
     def _unreached(self, error: Exception) -> str:
         server = f"{self._server.host}:{self._server.port}"
@@ -121,21 +157,60 @@ class SmtpMailer:
         return f"The mail server {server} did not take the mail ({error or type(error).__name__}). Try again later."
 
 
-def _hand_over(connection: smtplib.SMTP, composed: Composed) -> str:
-    sender_options = [f"size={composed.size}"] if connection.has_extn("size") else []
-    recipient_options: list[str] = []
+def _connect(server: SmtpServer, timeout: float, tls: ssl.SSLContext) -> smtplib.SMTP:
+    if server.security == "tls":
+        connection: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=timeout, context=tls)
+    else:
+        connection = smtplib.SMTP(server.host, server.port, timeout=timeout)
+    try:
+        if isinstance(connection.sock, socket.socket):  # an answer is awaited after each piece: nothing to gather
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.ehlo_or_helo_if_needed()
+        if server.security == "starttls":
+            connection.starttls(context=tls)
+            connection.ehlo_or_helo_if_needed()
+        if server.user:
+            connection.login(server.user, server.password)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _sender_options(connection: smtplib.SMTP, composed: Composed) -> list[str]:
+    """With its size, a server refuses at once what is too large for it (RFC 1870)."""
+    options = [f"size={composed.size}"] if connection.has_extn("size") else []
     if composed.reported and connection.has_extn("dsn"):
-        sender_options += _reports_of(composed)
-        recipient_options += _when_reported(composed)
-    _expect("the sender", 2, connection.mail(composed.sender, sender_options))
-    _expect("the recipient", 2, connection.rcpt(composed.recipient, recipient_options))
+        options += _reports_of(composed)
+    return options
+
+
+def _hand_over(connection: smtplib.SMTP, composed: Composed) -> str:
+    """Everything after MAIL."""
+    wants_reports = composed.reported and connection.has_extn("dsn")
+    _expect("the recipient", 2, connection.rcpt(composed.recipient, _when_reported(composed) if wants_reports else []))
     _expect("the message", 3, connection.docmd("DATA"))
     for piece in composed.wire():
         connection.send(piece)
     connection.send(b".\r\n")
     if isinstance(connection.sock, socket.socket):
         connection.sock.settimeout(_FINAL_SECONDS)
-    return _expect("the message", 2, connection.getreply())
+    try:
+        reply = connection.getreply()
+    except (smtplib.SMTPException, OSError) as error:
+        raise _unanswered(f"{error or type(error).__name__}") from error
+    if not _FIRST_CODE <= reply[0] <= _LAST_CODE:
+        raise _unanswered(_reply(*reply))
+    return _expect("the message", 2, reply)
+
+
+def _unanswered(why: str) -> DeliveryFailed:
+    return DeliveryFailed(
+        f"The mail server broke off when it had been given the whole mail ({why}): it may have arrived. It is sent "
+        "again under the same Message-ID.",
+        permanent=False,
+        may_have_arrived=True,
+    )
 
 
 def _reports_of(composed: Composed) -> list[str]:
@@ -161,6 +236,8 @@ def _expect(what: str, hundreds: int, reply: tuple[int, bytes]) -> str:
         return _reply(code, text)
     permanent = code // 100 == 5
     advice = "Correct the address or the mail." if permanent else "It will be tried again."
+    if code == _TOO_LARGE:
+        advice = "It is too large, or their mailbox is full. Use the portal."
     raise DeliveryFailed(
         f"The mail server refused {what}: {_reply(code, text)}. {advice}", permanent=permanent, smtp_code=code
     )
@@ -168,4 +245,4 @@ def _expect(what: str, hundreds: int, reply: tuple[int, bytes]) -> str:
 
 def _reply(code: int, text: bytes | str) -> str:
     shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {' '.join(shown.split())}"[:500]
+    return f"{code} {' '.join(shown.replace(_NUL, ' ').split())}"[:500]
