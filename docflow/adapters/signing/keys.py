@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 from pyhanko.sign.signers import Signer
 
+from docflow.adapters.signing.csc import open_csc
 from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME
+from docflow.adapters.signing.pkcs11 import MODULES
 from docflow.adapters.signing.pkcs12 import KeyCache
-from docflow.domain.errors import SigningFailed
-from docflow.services.ports import Pkcs12Key, SignerKey
+from docflow.services.ports import Pkcs11Key, Pkcs12Key, SignerKey
 
 
 @contextmanager
@@ -23,5 +24,8 @@ def open_key(key: SignerKey, cache: KeyCache) -> Iterator[Signer]:
         with ONE_AT_A_TIME:
             signer = cache.get(key)
         yield signer
+    elif isinstance(key, Pkcs11Key):
+        with MODULES.open(key) as token_signer:
+            yield token_signer
     else:
-        raise SigningFailed("Keys of this kind are not read here. Enter a PKCS#12 file.")
+        yield open_csc(key)

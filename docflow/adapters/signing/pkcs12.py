@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from asn1crypto.x509 import Certificate
 from pyhanko.sign.signers import SimpleSigner
 
 from docflow.domain.errors import SigningFailed
@@ -46,7 +47,7 @@ class KeyCache:
         if known is None or known.stamp != stamp or not hmac.compare_digest(known.passphrase_digest, digest):
             known = _Loaded(stamp, digest, _parse(key))
             self._loaded[key.path] = known
-        _require_fit(known.signer, datetime.now(UTC))
+        require_fit(known.signer.signing_cert, datetime.now(UTC))
         return known.signer
 
 
@@ -64,10 +65,10 @@ def _parse(key: Pkcs12Key) -> SimpleSigner:
         ) from error
 
 
-def _require_fit(signer: SimpleSigner, now: datetime) -> None:
-    certificate = signer.signing_cert
+def require_fit(certificate: Certificate | None, now: datetime) -> None:
+    """Raises SigningFailed where nothing can be signed with this certificate at ``now``."""
     if certificate is None:
-        raise SigningFailed("The signing key's file holds no certificate. Have a complete PKCS#12 file issued.")
+        raise SigningFailed("There is no certificate with the signing key. Have a complete key issued.")
     if now > certificate.not_valid_after:
         raise SigningFailed(
             f"The signer's certificate expired on {certificate.not_valid_after:%Y-%m-%d}. Have a new one issued."
