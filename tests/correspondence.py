@@ -62,6 +62,7 @@ class Post:
         act(district, document, "vanthu1", "approve")
         sign_as_it_is(district, document, PDF)
         act(district, document, "vanthu1", "register")
+        act(district, document, "vanthu1", "seal")
         assert drive(district, document) == "dispatch"
         return document
 

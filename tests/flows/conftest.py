@@ -24,6 +24,7 @@ from docflow.local.prefect import LocalPrefect
 from docflow.services.files import new_file
 from docflow.services.transition import perform
 from tests.conftest import District
+from tests.moves import act
 from workflows.engine import Engine
 from workflows.router import router
 
@@ -128,6 +129,7 @@ def dispatched(container: Container, district: District, at_work: At) -> Callabl
         district.act(document, "vanthu1", "approve")
         sign_as_it_is(district, document, pdf)
         district.act(document, "vanthu1", "register")
+        act(district, document, "vanthu1", "seal")
         drive(container, at_work)
         return document
 
