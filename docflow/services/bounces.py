@@ -13,9 +13,11 @@ from docflow.domain.lifecycle import DeliveryState
 from docflow.domain.plan import Plan
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
-from docflow.services.dispatch import ACKNOWLEDGE, close_when_settled, for_clerks
+from docflow.services.delivery_events import EventKind, note
+from docflow.services.dispatch import close_when_settled, for_clerks
 from docflow.services.letters import Admitted, TakenIn, quarantined
 from docflow.services.linking import Match, by_reference, by_token, told
+from docflow.services.parcels import ACKNOWLEDGE
 from docflow.services.pictures import Pictures
 from docflow.services.ports import MailReport, ParsedMail, ReportedRecipient
 from docflow.services.transition import lock, move
@@ -92,6 +94,9 @@ def _settle(session: Session, pictures: Pictures, match: Match, report: MailRepo
     state = _next(was, found.event)
     _store(delivery, state, was, found, asked)
     session.flush()
+    if found.event != "noted" or found.action == "delayed":
+        befell: EventKind = "deferred" if found.event == "noted" else found.event
+        note(session, delivery.id, befell, asked.now, detail=_reason(found))
     _record(session, pictures, match, delivery, found, was, asked)
     if delivery.kind == "document" and was is not state:
         close_when_settled(session, pictures, match.document_id, asked)

@@ -45,6 +45,13 @@ def actions(post: Post, document: UUID) -> list[str]:
     return [h["action"] for h in history(post.district, document)]
 
 
+def befell(post: Post, document: UUID) -> list[str]:
+    """What is on record of its one delivery, in order."""
+    sql = """SELECT e.kind FROM delivery_event e JOIN delivery d ON d.id = e.delivery_id
+             WHERE d.document_id = :d AND d.kind = 'document' ORDER BY e.id"""
+    return [row["kind"] for row in post.district.query(sql, d=document)]
+
+
 def put(post: Post, document: UUID, **values: Any) -> None:
     """The delivery as it may have become."""
     with post.district.container.sessions.begin() as session:
@@ -104,17 +111,23 @@ def test_a_report_on_nothing_of_ours_is_no_document(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "after"),
-    [("delivered", "delivered"), ("relayed", "delivered"), ("delayed", "sent"), ("expanded", "sent")],
+    ("action", "after", "events"),
+    [
+        ("delivered", "delivered", ["attempt", "sent", "delivered"]),
+        ("relayed", "delivered", ["attempt", "sent", "delivered"]),
+        ("delayed", "sent", ["attempt", "sent", "deferred"]),
+        ("expanded", "sent", ["attempt", "sent"]),
+    ],
 )
 def test_other_reports_move_it_forward_or_are_noted(
-    post: Post, document: UUID, address: str, action: str, after: str
+    post: Post, document: UUID, address: str, action: str, after: str, events: list[str]
 ) -> None:
     received = post.take(bounce(to=address, recipient=PROVINCE, action=action, diagnostic="smtp; 451 later"))
     assert (received.state, state(post, document)) == ("linked", after)
     assert history(post.district, document)[-1]["data"]["report"] == action
     assert told(post.district, document, "delivery_bounced") == set()
     assert ("451 later" in post.deliveries(document)[0]["last_error"]) == (after == "sent")
+    assert befell(post, document) == events
 
 
 def test_a_read_receipt_says_that_it_was_read(post: Post, document: UUID, address: str) -> None:
@@ -123,6 +136,12 @@ def test_a_read_receipt_says_that_it_was_read(post: Post, document: UUID, addres
     assert state(post, document) == "sent"
     post.take(read_receipt(to=OURS, original_id=message_id))
     assert state(post, document) == "read"
+    assert befell(post, document) == ["attempt", "sent", "read"]
+
+
+def test_a_document_asks_its_reader_for_a_receipt_where_bounces_go(post: Post, document: UUID) -> None:
+    (mail,) = post.carry()
+    assert mail.message()["Disposition-Notification-To"] == mail.sender
 
 
 @pytest.mark.parametrize(
@@ -185,6 +204,7 @@ def test_a_carrier_that_was_still_at_it_loses_to_the_report(post: Post, document
         asked = post.district.asked(None)
         lost = dispatch.settle(session, container.pictures, parcel, "carrier", DeliveryState.SENT, "250", asked)
     assert (lost, state(post, document)) == (None, "bounced")
+    assert befell(post, document) == ["attempt", "bounced", "sent"]
 
 
 def test_the_recipient_we_wrote_to_counts_among_several(post: Post, document: UUID, address: str) -> None:
