@@ -18,7 +18,9 @@ from docflow.adapters.inspect.separators import LimitedParter
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer
 from docflow.adapters.signing.authority import DemoAuthority
+from docflow.adapters.signing.keyring import HouseKeys
 from docflow.adapters.signing.pades import PadesSigner
+from docflow.adapters.signing.placing import LimitedPlacer
 from docflow.adapters.signing.verify import PdfVerifier
 from docflow.adapters.storage import S3ObjectStore
 from docflow.adapters.webhook import HttpWebhookClient
@@ -39,7 +41,8 @@ from docflow.services.ports import (
     WebhookClient,
 )
 from docflow.services.recognition import Recogniser
-from docflow.services.sign import KeyRing
+from docflow.services.signing_keys import KeyRing
+from docflow.services.signing_work import Workshop
 from docflow.services.trust import trust_of
 from docflow.settings import Settings
 
@@ -140,9 +143,13 @@ class Container:
         """What the addresses for answers and bounces are signed with."""
         return (self.settings.secret_key.get_secret_value() or self.settings.database_url).encode()
 
-    @property
+    @cached_property
     def keys(self) -> KeyRing:
-        return self.authority
+        return HouseKeys(self.settings.data_dir / "keys", self.settings.secrets, self.authority)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        return Workshop(self.store, self.signer, self.verifier, LimitedPlacer(), self.keys, self.trust)
 
     @cached_property
     def signer(self) -> Signer:

@@ -1,14 +1,19 @@
 """What each stage does by itself: one service call in a transaction of its own. A repeat is a no-op."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 from docflow.bootstrap import Container
+from docflow.domain.commands import Seal
+from docflow.domain.errors import IllegalTransition, SigningFailed, StaleVersion
 from docflow.domain.lifecycle import State
-from docflow.services import stages
+from docflow.services import seal, sealing, stages
 from docflow.services.advance import Stage, take_step
 from docflow.services.asked import Asked
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,25 @@ def sign_stage(work: Work) -> State | None:
 
 
 def dispatch_stage(work: Work) -> State | None:
+    """What needs nobody for it is sealed first, outside any transaction."""
+    _seal(work)
     return _step(work, State.DISPATCH, stages.dispatch_stage)
+
+
+def _seal(work: Work) -> None:
+    """A seal that fails leaves the document to its clerk, who has it to dispatch already. What may pass by itself is
+    tried again with the event."""
+    at, document_id, asked = work.container, work.document_id, work.asked
+    with at.sessions.begin() as session:
+        what = sealing.before_own_dispatch(session, at.pictures, document_id, at.keys, asked)
+    if what is None:
+        return
+    try:
+        made = seal.make(at.workshop, what, None, "", asked.now)
+        with at.sessions.begin() as session:
+            seal.seal(session, at.pictures, document_id, made, Seal(), asked)
+    except (SigningFailed, StaleVersion, IllegalTransition) as error:
+        _log.warning("document %s is left to be sealed by a clerk: %s", document_id, error.message)
 
 
 def _step(work: Work, stage: State, step: Stage) -> State | None:

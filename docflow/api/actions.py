@@ -12,28 +12,23 @@ from docflow.api import openapi
 from docflow.api.asking import WRITE, Call, Calling, Reader, answer, find
 from docflow.api.bodies import json_bytes, parse
 from docflow.api.representations import person_json, utc
-from docflow.bootstrap import Container
-from docflow.domain.commands import COMMANDS, Attach, Command, Opinion, Register, Sign, WithReason
+from docflow.api.signing_moves import MAKING
+from docflow.domain.commands import COMMANDS, Attach, Command, Opinion, WithReason
 from docflow.domain.decide import allowed
 from docflow.domain.errors import NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.snapshot import Actor, Snapshot
-from docflow.services import sign
+from docflow.services.approving import agree
 from docflow.services.asked import Asked
 from docflow.services.consultations import give_opinion
 from docflow.services.dispatch import recall
 from docflow.services.files import attach_known
 from docflow.services.pictures import Pictures
-from docflow.services.register import register
 from docflow.services.transition import Moved, perform, picture, read
 
 router = APIRouter(prefix="/api/v1", tags=["actions"])
 
 Doing = Callable[[Session, Pictures, UUID, Command, Asked], Moved]
-
-
-def _register(session: Session, pictures: Pictures, document_id: UUID, command: Command, asked: Asked) -> Moved:
-    return register(session, pictures, document_id, cast(Register, command), asked)
 
 
 def _recall(session: Session, pictures: Pictures, document_id: UUID, command: Command, asked: Asked) -> Moved:
@@ -48,8 +43,16 @@ def _opinion(session: Session, pictures: Pictures, document_id: UUID, command: C
     return give_opinion(session, pictures, document_id, cast(Opinion, command), asked)
 
 
+def _agree(action: Action) -> Doing:
+    def doing(session: Session, pictures: Pictures, document_id: UUID, command: Command, asked: Asked) -> Moved:
+        return agree(session, pictures, document_id, action, command, asked)
+
+    return doing
+
+
 SPECIAL: dict[Action, Doing] = {
-    Action.REGISTER: _register,
+    Action.SUBMIT: _agree(Action.SUBMIT),
+    Action.APPROVE: _agree(Action.APPROVE),
     Action.RECALL: _recall,
     Action.ATTACH: _attach,
     Action.OPINION: _opinion,
@@ -103,8 +106,9 @@ BODY = openapi.one_of_bodies(
 )
 def act(call: Calling, document_id: UUID, action: Action, raw: Annotated[bytes, Depends(json_bytes)]) -> Response:
     """Do it. The answer says where the document is now; what follows by itself comes after."""
-    if action is Action.SIGN:
-        moved = _sign(call, document_id, raw)
+    making = MAKING.get(action)
+    if making is not None:
+        moved = making(call, document_id, raw)
     else:
         container = call.container
         with container.sessions.begin() as session:
@@ -118,30 +122,6 @@ def act(call: Calling, document_id: UUID, action: Action, raw: Annotated[bytes, 
                 moved = doing(session, container.pictures, document_id, command, asked)
     call.container.waker.wake()
     return answer(utc(moved.answer), version=moved.answer["version"], repeated=moved.repeated)
-
-
-def _sign(call: Call, document_id: UUID, raw: bytes) -> Moved:
-    """Read, sign, move: no transaction is open while bytes travel."""
-    container: Container = call.container
-    with container.sessions.begin() as session:
-        identity = call.identify(session, WRITE)
-        command = parse(Sign, raw)
-        asked = call.asked(identity, command)
-        what = sign.pinned(session, container.pictures, document_id, asked)
-    if isinstance(what, Moved):
-        return what
-    made = sign.make(
-        container.store,
-        container.signer,
-        container.verifier,
-        container.trust(),
-        container.keys,
-        what,
-        command.note or "Ký số",
-        call.now,
-    )
-    with container.sessions.begin() as session:
-        return sign.sign(session, container.pictures, document_id, made, command, asked)
 
 
 @router.get("/documents/{document_id}/actions", responses=openapi.problems(403, 404))

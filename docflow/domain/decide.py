@@ -136,3 +136,14 @@ def decide_settled(snapshot: Snapshot, actor: Actor, *, now: datetime, new_id: C
     plan = Plan(snapshot, snapshot, actor, now, new_id)
     dispatching.settle(plan)
     return plan
+
+
+def decide_numbered_page(
+    snapshot: Snapshot, actor: Actor, file: NewFile, *, now: datetime, new_id: Callable[[], UUID]
+) -> Plan:
+    """Number and date stand on the page (``file``), which waits for a seal from elsewhere."""
+    if snapshot.state is not State.DISPATCH or not signing.awaits_seal(snapshot):
+        raise IllegalTransition(snapshot.state.value, "number_page", [], "It bears its seal, or nobody has signed it.")
+    plan = Plan(snapshot, snapshot, actor, now, new_id, signed_file=file)
+    signing.number_page(plan)
+    return plan

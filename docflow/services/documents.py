@@ -13,6 +13,7 @@ from docflow.db.base import new_id
 from docflow.db.models import Document
 from docflow.db.queries.context import Context, snapshot_of
 from docflow.domain.access import edits
+from docflow.domain.acts.reviewing import approve_again
 from docflow.domain.audit import GENESIS
 from docflow.domain.commands import Command, Recipient, clean_text
 from docflow.domain.configuration import Configuration
@@ -267,8 +268,13 @@ class Patch(Command):
     recipients: tuple[Recipient, ...] | None = Field(default=None, max_length=1000)
 
 
+PRINTED = frozenset({"subject", "document_type"})
+"""What the approved text says of itself: changed, it is approved again."""
+
+
 def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, asked: Asked) -> Moved:
-    """Change metadata; old and new value stand in history. After signing the record is closed to mending."""
+    """Change metadata; history tells which. What is printed on an approved text is approved again; after signing the
+    record is closed to mending."""
     changes = patch.model_dump(exclude_unset=True)
     if not changes:
         raise Invalid("Nothing to change was given.")
@@ -286,6 +292,8 @@ def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, 
         plan.data["fields"] = sorted(changes)
         if patch.urgency is not None:
             plan.data |= _with_urgency(plan, patch.urgency)
+        if snapshot.pinned_file_id is not None and PRINTED & changes.keys():
+            approve_again(plan, f"another {' and '.join(sorted(PRINTED & changes.keys()))}")
         return plan
 
     moved = move(session, pictures, document_id, "edit", asked, planner)

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
+from docflow.db.base import new_id
 from docflow.db.models import Document
 from docflow.domain.commands import Register
 from docflow.domain.configuration import RegisterBook
 from docflow.domain.consequences import TakenNumber
-from docflow.domain.decide import check
+from docflow.domain.decide import check, decide
 from docflow.domain.errors import Invalid, NotFound
 from docflow.domain.lifecycle import Action
 from docflow.domain.numbering import book_year, notation, series
@@ -19,7 +20,7 @@ from docflow.domain.plan import Plan
 from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.pictures import Pictures
-from docflow.services.transition import Moved, perform
+from docflow.services.transition import Moved, move
 
 TAKE = text(
     """
@@ -34,18 +35,20 @@ def register(session: Session, pictures: Pictures, document_id: UUID, command: R
     """Enter the document in its book under the next number of its series.
 
     The number is taken after all checks and inside the transaction: two who register take turns on the counter,
-    and a transaction that fails gives its number back, so that the series has no gap (Decree 30 art. 15, 22).
+    and a transaction that fails gives its number back, so that the series has no gap (Decree 30 art. 15, 22). What
+    bears a number already, because it came back to be approved again, keeps it.
     """
 
     taken: list[TakenNumber] = []
 
-    def number(snapshot: Snapshot, actor: Actor) -> TakenNumber:
+    def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         check(snapshot, actor, Action.REGISTER)
-        if not taken:
+        if not taken and snapshot.number is None:
             taken.append(_take(session, snapshot, actor, command, asked))
-        return taken[0]
+        number = taken[0] if taken else None
+        return decide(snapshot, actor, Action.REGISTER, command, now=asked.now, new_id=new_id, number=number)
 
-    moved = perform(session, pictures, document_id, Action.REGISTER, command, asked, number=number)
+    moved = move(session, pictures, document_id, Action.REGISTER.value, asked, planner)
     if moved.plan is not None:
         _set_date(session, moved.plan, command)
     return moved

@@ -16,6 +16,7 @@ from docflow.domain.lifecycle import Action, State
 from docflow.domain.routes import Stage
 from docflow.domain.snapshot import Snapshot
 from docflow.services.asked import Asked
+from docflow.services.issuing import issue
 from docflow.services.pictures import Pictures
 from docflow.services.register import register
 from docflow.services.transition import Moved, move, perform, picture, read
@@ -90,11 +91,11 @@ def sign_stage(session: Session, pictures: Pictures, document_id: UUID, asked: A
 
 
 def dispatch_stage(session: Session, pictures: Pictures, document_id: UUID, asked: Asked) -> Moved | None:
-    """Create the deliveries where every recipient can be reached electronically."""
+    """Create the deliveries where every recipient can be reached electronically, once it bears its seal."""
     found = look(session, pictures, document_id, State.DISPATCH, asked)
     if found is None or found[0].secrecy > 0 or _lacks_seal(found[0]):
         return None
-    return perform(session, pictures, document_id, Action.DISPATCH, Dispatch(), asked)
+    return issue(session, pictures, document_id, Dispatch(), asked)
 
 
 def _lacks_seal(snapshot: Snapshot) -> bool:

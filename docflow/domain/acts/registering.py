@@ -11,10 +11,13 @@ def register(plan: Plan, command: Register) -> None:
     """Enter the document in its book. The number was taken in this transaction (``plan.number``).
 
     With it the sender of an e-document is taken to know of its arrival (Decree 30/2020 art. 21), until
-    acknowledgements are sent and stop that clock themselves.
+    acknowledgements are sent and stop that clock themselves. What comes back to be approved again keeps its number.
     """
-    assert plan.number is not None, "the service takes the number before it asks for the plan"
     taken = plan.number
+    if taken is None:
+        assert plan.doc.number is not None, "the service takes the number before it asks for the plan"
+        plan.next_stage()
+        return
     plan.set(book=taken.book, number=taken.number, notation=taken.notation or plan.doc.notation)
     plan.data |= {"book": taken.book, "year": taken.year, "number": taken.number, "notation": plan.doc.notation}
     plan.stop(ClockKind.ACKNOWLEDGE)

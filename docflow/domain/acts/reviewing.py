@@ -4,7 +4,7 @@ from datetime import datetime
 
 from docflow.domain.acts.assigning import own_row, require_clearance
 from docflow.domain.commands import Consult, Nothing, Opinion, Submit, WithReason
-from docflow.domain.errors import Invalid
+from docflow.domain.errors import IllegalTransition, Invalid
 from docflow.domain.lifecycle import State, TaskRole, TaskState
 from docflow.domain.plan import Plan
 from docflow.domain.snapshot import Task
@@ -45,6 +45,31 @@ def request_changes(plan: Plan, command: WithReason) -> None:
     row = own_row(plan, None, TaskRole.STEP)
     plan.close(row, TaskState.DONE, "changes requested")
     plan.back_to_review()
+
+
+def approve_again(plan: Plan, why: str) -> None:
+    """What goes out was changed after somebody approved it: back to review, one round further (Decree 30/2020 art.
+    11.2). An answer is approved as the one file that it is.
+
+    Raises IllegalTransition where it was signed already.
+    """
+    doc = plan.doc
+    if doc.direction != "outgoing":
+        return
+    if doc.signed_file_id is not None:
+        raise IllegalTransition(
+            doc.state, "attach", [], "What was signed goes out as it is. Recall it, or replace it by another one."
+        )
+    if doc.pinned_file_id is not None or (doc.state is State.REVIEW and _agreed_already(plan)):
+        plan.data["approved_again"] = why
+        plan.back_to_review()
+
+
+def _agreed_already(plan: Plan) -> bool:
+    """Whether somebody has approved something in this round."""
+    steps = plan.doc.route.stage("review").steps
+    at = next((i for i, step in enumerate(steps) if step.step == plan.doc.step), 0)
+    return plan.doc.step_agreed > 0 or any(s.who.task is None and plan.holds(s.when) for s in steps[:at])
 
 
 def reject(plan: Plan, command: WithReason) -> None:

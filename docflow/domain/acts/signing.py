@@ -43,6 +43,16 @@ def seal(plan: Plan, command: Seal) -> None:
     plan.advance = automatic is not None
 
 
+def number_page(plan: Plan) -> None:
+    """What was signed bears its number, and waits for a seal from elsewhere."""
+    page: NewFile | None = plan.signed_file
+    if page is None or page.derived_from != plan.doc.signed_file_id:
+        raise StaleVersion("What was signed changed meanwhile. Read it again, then number it.")
+    plan.files.append(page)
+    plan.set(signed_file_id=page.id)
+    plan.data |= {"numbered_file": str(page.id), "from_file": str(page.derived_from)}
+
+
 def refuse(plan: Plan, command: WithReason) -> None:
     """Back to review, one round further."""
     plan.back_to_review()

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from docflow.domain.access import asked_by, chases, edits
+from docflow.domain.acts.reviewing import approve_again
 from docflow.domain.commands import Attach, Comment, Nothing, Urge, WithReason
 from docflow.domain.consequences import NewUrging
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid
@@ -79,6 +80,8 @@ def attach(plan: Plan, command: Attach | None) -> None:
             plan.set(main_file_id=file.id)
         elif file.kind == "answer":
             plan.set(answer_file_id=file.id)
+    if any(file.kind == "attachment" for file in plan.files):
+        approve_again(plan, "a new attachment")
 
 
 def _require_editable(plan: Plan, kind: str) -> None:
