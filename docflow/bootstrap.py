@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.clamd import ClamdScanner
+from docflow.adapters.inspect.office import LibreOffice
 from docflow.adapters.inspect.recognise import TesseractRecogniser
 from docflow.adapters.inspect.render import LimitedInspector
 from docflow.adapters.inspect.separators import LimitedParter
@@ -34,6 +35,7 @@ from docflow.services.ports import (
     Mailer,
     MailParser,
     ObjectStore,
+    OfficeConverter,
     Signer,
     Trust,
     Verifier,
@@ -108,6 +110,10 @@ class Container:
     @cached_property
     def inspector(self) -> Inspector:
         return LimitedInspector()
+
+    @cached_property
+    def office(self) -> OfficeConverter:
+        return LibreOffice()
 
     @cached_property
     def parser(self) -> MailParser:
