@@ -1,4 +1,4 @@
-"""Makes text, preview and thumbnail of new files. A hostile file costs its own job only."""
+"""Makes text, preview and thumbnail of new files, PDFs of office documents. A hostile file costs its own job only."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def render_one(sha256: str, media_type: str) -> str:
 
 def _make(engine: Engine, source: Source) -> str:
     container = engine.container
-    made = renditions.make(container.store, container.inspector, source)
+    made = renditions.make(container.store, container.inspector, container.office, source)
     with container.sessions.begin() as session:
         renditions.record(session, source, made, container.clock())
     return made.reason

@@ -1,4 +1,5 @@
-"""Text, preview and thumbnail of stored bytes: one job a blob, whatever number of documents hold it.
+"""Text, preview and thumbnail of stored bytes: one job a blob, whatever number of documents hold it. Of an office
+document a PDF is made first, and the others of that.
 
 ``missing`` reads, ``make`` works outside any transaction, ``record`` writes.
 """
@@ -18,8 +19,9 @@ from docflow.db.models import DocumentFile, Rendition
 from docflow.domain.errors import UnsupportedFile
 from docflow.domain.searching import letters
 from docflow.services.files import record_blob
-from docflow.services.ports import Inspector, ObjectStore, Renditions, StoredObject
+from docflow.services.ports import Inspector, ObjectStore, OfficeConverter, Renditions, StoredObject
 
+PDF = "application/pdf"
 MEDIA_TYPES = {"text": "text/plain; charset=utf-8", "preview": "image/png", "thumbnail": "image/png"}
 
 
@@ -29,13 +31,33 @@ class Source:
     media_type: str
 
 
+OFFICE = frozenset(
+    {
+        "application/msword",
+        "application/rtf",
+        "text/rtf",
+        "application/vnd.ms-excel",
+        "application/vnd.oasis.opendocument.text",
+        "application/vnd.oasis.opendocument.spreadsheet",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    }
+)
+NO_CONVERTER = "no LibreOffice that reads it is installed here"
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The results, stored and verified already; ``reason`` says why there are none."""
+    """The results, stored and verified already. ``reason`` says why there are none: ``failed`` where the file is at
+    fault, else because it is none of ours to read."""
 
     stored: dict[str, StoredObject]
     pages: int | None = None
     reason: str = ""
+    failed: bool = False
+
+    def state(self, kind: str) -> str:
+        return "ready" if kind in self.stored else "failed" if self.failed else "none"
 
 
 def missing(session: Session, document_id: UUID) -> list[Source]:
@@ -45,14 +67,23 @@ def missing(session: Session, document_id: UUID) -> list[Source]:
     return [Source(*row) for row in session.execute(query.distinct().order_by(DocumentFile.sha256))]
 
 
-def make(store: ObjectStore, inspector: Inspector, source: Source) -> Made:
+def make(store: ObjectStore, inspector: Inspector, office: OfficeConverter, source: Source) -> Made:
     """A hostile or broken file is an answer, not an error: trying again would not mend it."""
+    stored: dict[str, StoredObject] = {}
     with store.fetch(source.sha256) as path, tempfile.TemporaryDirectory() as folder:
+        media_type = source.media_type
         try:
-            found = inspector.render(path, source.media_type, Path(folder))
+            if media_type in OFFICE:
+                pdf = office.to_pdf(path, media_type, Path(folder))
+                if pdf is None:
+                    return Made({}, reason=NO_CONVERTER)
+                with pdf.open("rb") as data:
+                    stored["pdf"] = store.put(data, media_type=PDF)
+                path, media_type = pdf, PDF
+            found = inspector.render(path, media_type, Path(folder))
         except UnsupportedFile as error:
-            return Made({}, reason=error.message)
-        return Made(_stored(store, found), found.pages)
+            return Made(stored, reason=error.message, failed=True)
+        return Made(stored | _stored(store, found), found.pages)
 
 
 def _stored(store: ObjectStore, found: Renditions) -> dict[str, StoredObject]:
@@ -72,7 +103,8 @@ def _blank(path: Path) -> bool:
 
 def record(session: Session, source: Source, made: Made, now: datetime) -> None:
     """One row a kind, so that the blob counts as tried; a second worker's rows are dropped."""
-    for kind in MEDIA_TYPES:
+    kinds = (*MEDIA_TYPES, "pdf") if source.media_type in OFFICE else tuple(MEDIA_TYPES)
+    for kind in kinds:
         stored = made.stored.get(kind)
         if stored is not None:
             record_blob(session, stored, now)
@@ -80,9 +112,9 @@ def record(session: Session, source: Source, made: Made, now: datetime) -> None:
             "id": new_id(),
             "source_sha256": source.sha256,
             "kind": kind,
-            "state": "failed" if made.reason else "ready" if stored else "none",
+            "state": made.state(kind),
             "sha256": stored.sha256 if stored else None,
-            "reason": made.reason,
+            "reason": "" if stored else made.reason,
             "pages": made.pages,
             "made_at": now,
         }

@@ -67,7 +67,7 @@ class LibreOffice:
     ``memory`` bytes of address space. ``program`` is its folder, looked for where none is given."""
 
     def __init__(
-        self, program: Path | None = None, *, timeout: int = 120, memory: int = 4 << 30, largest: int = 256 << 20
+        self, program: Path | None = None, *, timeout: int = 50, memory: int = 4 << 30, largest: int = 256 << 20
     ) -> None:
         self._program = program or _found()
         self._timeout = timeout
