@@ -1,60 +1,82 @@
-"""Signatures of PDFs, looked at one by one. Nothing here asks the network."""
+"""Signatures of files, looked at one by one. Nothing here asks the network."""
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from pyhanko.keys import load_certs_from_pemder_data
 from pyhanko.pdf_utils.crypt import AuthStatus
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.validation import EmbeddedPdfSignature
-from pyhanko_certvalidator import ValidationContext
 
-from docflow.adapters.signing.pdf_library import CHUNK, ONE_AT_A_TIME, pdf_errors
-from docflow.adapters.signing.verdict import FileFindings, judge, unreadable
-from docflow.domain.errors import ConfigInvalid, SigningFailed
+from docflow.adapters.signing import asic, cades
+from docflow.adapters.signing.judging import Inquiry, PdfJudge
+from docflow.adapters.signing.layout import doubled, loose_end, taken_out
+from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME, pdf_errors
+from docflow.adapters.signing.trusting import Evidence, Question, believed
+from docflow.adapters.signing.verdict import after_all, removed, unreadable
+from docflow.domain.errors import SigningFailed
 from docflow.services.ports import SignatureReport, Trust
 
-PDF_WHITESPACE = b"\x00\t\n\x0c\r "  # mail gateways are known to append some
+PDF = "application/pdf"
 SIGN_ANEW = "Ask the sender to make the file anew and sign it again."
 HYBRID = f"The file is a hybrid PDF, which programs may show differently. {SIGN_ANEW}"
 NONSTANDARD = f"The file does not keep to the PDF standard, so that programs may show it differently. {SIGN_ANEW}"
+DOUBLED = f"The file holds a signature that no signature field shows, or shows one of them twice. {SIGN_ANEW}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found, and whom to ask to know more of revoked certificates."""
+
+    reports: list[SignatureReport]
+    questions: list[Question]
 
 
 class PdfVerifier:
-    """Call it from a thread that runs no event loop; calls from several threads take turns."""
+    """In this process: for bytes that were just made here. Call it from a thread that runs no event loop; calls from
+    several threads take turns."""
 
     def verify(self, source: Path, media_type: str, trust: Trust) -> list[SignatureReport]:
-        """Raises SigningFailed when the file is no readable PDF or needs a password."""
-        roots = _load_roots(trust.signing)
-        with ONE_AT_A_TIME, source.open("rb") as stream:
-            reader, doubt = _open_for_verification(stream)
-            return asyncio.run(self._reports(reader, doubt, roots))
-
-    async def _reports(self, reader: PdfFileReader, doubt: str, roots: list[object]) -> list[SignatureReport]:
-        signatures, damaged = _collect(reader)
-        with pdf_errors():
-            findings = FileFindings(doubt, _has_loose_end(reader, signatures))
-        reports = []
-        for signature in signatures:
-            context = ValidationContext(trust_roots=roots, allow_fetching=False)
-            try:
-                reports.append(await judge(signature, context, findings))
-            except Exception:  # noqa: BLE001 hostile bytes fail in any way, and every one means the same
-                reports.append(unreadable(signature.field_name))
-        return reports + [unreadable(name) for name in damaged]
+        """Raises SigningFailed when the file is not readable or needs a password."""
+        with ONE_AT_A_TIME:
+            return look(source, media_type, trust).reports
 
 
-def _load_roots(texts: Sequence[str]) -> list[object]:
-    try:
-        return [certificate for text in texts for certificate in load_certs_from_pemder_data(text.encode())]
-    except (OSError, ValueError) as error:
-        raise ConfigInvalid(
-            f"A trust root cannot be read: {error}. Put certificates in PEM into config/trust.",
-            problems=[str(error)],
-        ) from error
+def look(source: Path, media_type: str, trust: Trust, *, evidence: Evidence | None = None) -> Found:
+    """``evidence`` is what the authorities answered; without it nobody was asked yet, and then the missing answer is
+    held against no certificate. Raises SigningFailed, ConfigInvalid."""
+    hard = trust.revocation == "hard" and evidence is not None
+    known = believed(trust, "hard-fail" if hard else "soft-fail", evidence or Evidence())
+    inquiry = Inquiry(known, datetime.now(UTC), asks=trust.revocation != "off")
+    reports = asyncio.run(_reports(source, media_type, inquiry))
+    unasked = inquiry.asks and evidence is None
+    return Found(reports, list(dict.fromkeys(inquiry.questions)) if unasked else [])
+
+
+async def _reports(source: Path, media_type: str, inquiry: Inquiry) -> list[SignatureReport]:
+    if media_type == asic.MEDIA_TYPE:
+        return await asic.reports(source, inquiry)
+    if media_type in cades.MEDIA_TYPES:
+        return await cades.enveloped_reports(source, inquiry)
+    with source.open("rb") as stream:
+        return await _pdf_reports(stream, inquiry)
+
+
+async def _pdf_reports(stream: BinaryIO, inquiry: Inquiry) -> list[SignatureReport]:
+    reader, doubt = _open_for_verification(stream)
+    signatures, damaged = _collect(reader)
+    with pdf_errors():
+        gone = [removed(one.field) for one in taken_out(reader)]
+        hidden = doubled(reader, signatures)
+        if not (signatures or damaged or gone):
+            return [removed("")] if hidden else []
+        doubt = doubt or (DOUBLED if hidden else "")
+        judge = PdfJudge(reader, inquiry, doubt, loose_end(reader))
+    found = await judge.reports(signatures)
+    return after_all([*found, *(unreadable(name) for name in damaged), *gone])
 
 
 def _open_for_verification(stream: BinaryIO) -> tuple[PdfFileReader, str]:
@@ -85,16 +107,5 @@ def _collect(reader: PdfFileReader) -> tuple[list[EmbeddedPdfSignature], list[st
             try:
                 signatures.append(EmbeddedPdfSignature(reader, field, name))
             except Exception:  # noqa: BLE001 hostile bytes fail in any way, and every one means the same
-                damaged.append(name)
+                damaged.append(str(name))
     return sorted(signatures, key=lambda signature: signature.signed_revision), damaged
-
-
-def _has_loose_end(reader: PdfFileReader, signatures: list[EmbeddedPdfSignature]) -> bool:
-    last_revision = reader.xrefs.total_revisions - 1
-    ends = [
-        sum(list(signature.byte_range)[-2:]) for signature in signatures if signature.signed_revision == last_revision
-    ]
-    if not ends:
-        return False
-    reader.stream.seek(min(ends))
-    return any(piece.strip(PDF_WHITESPACE) for piece in iter(lambda: reader.stream.read(CHUNK), b""))
