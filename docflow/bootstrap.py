@@ -22,7 +22,7 @@ from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.keyring import HouseKeys
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.placing import LimitedPlacer
-from docflow.adapters.signing.verify import PdfVerifier
+from docflow.adapters.signing.verify_limited import LimitedVerifier
 from docflow.adapters.storage import S3ObjectStore
 from docflow.adapters.webhook import HttpWebhookClient
 from docflow.db.engine import make_engine, make_sessions
@@ -163,7 +163,7 @@ class Container:
 
     @cached_property
     def verifier(self) -> Verifier:
-        return PdfVerifier()
+        return LimitedVerifier()
 
     def trust(self) -> Trust:
         """The house's own authority, and the trust list of the newest configuration."""
