@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from docflow.adapters.document_webhook import HttpDocumentCaller
 from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.clamd import ClamdScanner
 from docflow.adapters.inspect.office import LibreOffice
@@ -46,6 +47,7 @@ from docflow.services.recognition import Recogniser
 from docflow.services.signing_keys import KeyRing
 from docflow.services.signing_work import Workshop
 from docflow.services.trust import trust_of
+from docflow.services.webhook_dispatch import DocumentCaller
 from docflow.settings import Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -186,6 +188,11 @@ class Container:
     def partners(self) -> WebhookClient:
         """For edXML messages, which can be large."""
         return HttpWebhookClient(seconds=120.0)
+
+    @cached_property
+    def documents(self) -> DocumentCaller:
+        """For documents by webhook, with their files in them."""
+        return HttpDocumentCaller(seconds=120.0)
 
     def close(self) -> None:
         self.waker.stop()

@@ -33,6 +33,15 @@ class EdxmlExchange(Checked):
         return self
 
 
+class DocumentWebhook(Checked):
+    """Where a partner takes documents as JSON. ``secret`` names the shared secret (``DOCFLOW_SECRETS__…``) that signs
+    them; ``sign_as`` is the name under which it knows ours, left out the secret's."""
+
+    url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_web_address)]
+    secret: Name
+    sign_as: Name | None = None
+
+
 class Partner(Checked):
     """``organ_ids`` are its edXML codes (QCVN 102); a domain covers its subdomains."""
 
@@ -43,6 +52,7 @@ class Partner(Checked):
     addresses: tuple[Email, ...] = ()
     trusted: Flag = False
     edxml: EdxmlExchange | None = None
+    webhook: DocumentWebhook | None = None
 
     def has_address(self, address: str) -> bool:
         folded = address.casefold()
@@ -63,6 +73,6 @@ def by_organ(partners: Iterable[Partner], organ_id: str) -> Partner | None:
 
 
 def addressed(partners: Iterable[Partner], address: str) -> Partner | None:
-    """A recipient of edXML is named by the partner's name or by one of its codes."""
+    """A recipient of edXML, or of a webhook, is named by the partner's name or by one of its codes."""
     known = tuple(partners)
     return next((p for p in known if p.name == address.casefold()), None) or by_organ(known, address)
