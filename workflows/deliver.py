@@ -171,8 +171,8 @@ async def _settle(engine: Engine, begun: _Round) -> None:
             found.append(begun.known.get_nowait())
         left -= len(found)
         ended = [k for k in found if isinstance(k, Outcome) and k.state is not None]
-        for group in _by_document(ended):
-            await _until_written(engine, partial(_settled, engine, group))
+        groups = _by_document(ended)
+        await asyncio.gather(*(_until_written(engine, partial(_settled, engine, group)) for group in groups))
         if put_back := [k for k in found if k is not None and k not in ended]:
             await _until_written(engine, partial(_put_back, engine, put_back))
 
@@ -191,10 +191,10 @@ async def _until_written(engine: Engine, write: Callable[[], None]) -> None:
         try:
             await engine.in_thread(write)
             return
-        except (SQLAlchemyError, DocflowError) as error:
+        except Exception as error:  # noqa: BLE001 - one document's trouble is no other's; the claims come back
             _log.warning("what came of deliveries could not be written: %s", reason(error))
-            if not patience or engine.stopping:
-                raise
+            if not patience or not isinstance(error, (SQLAlchemyError, DocflowError)):
+                return
             await engine.rest(1.0)
 
 

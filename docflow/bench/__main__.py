@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from docflow.bench import deadlines, http, intake, router
+from docflow.bench import deadlines, delivery, http, intake, router
 from docflow.bench.bed import Bed, bed
 from docflow.bench.clients import rate
 from docflow.bench.engine import engine
@@ -13,7 +13,7 @@ from docflow.bench.floor import floor
 from docflow.bench.peer import peer
 from docflow.bootstrap import Container, build
 
-PARTS = ("moves", "router", "deadlines", "intake")
+PARTS = ("moves", "router", "deadlines", "intake", "delivery")
 MEGABYTE = 1024 * 1024
 EACH = 160
 """Documents of one measurement: twenty for each of eight clients."""
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--clocks", type=int, default=10_000, help="deadlines that fall due, over --spread and at once")
     parser.add_argument("--spread", type=int, default=60, help="seconds over which they do")
     parser.add_argument("--mails", type=int, default=300, help="mails of 100 KB that come in")
+    parser.add_argument("--deliveries", type=int, default=500, help="mails that go out")
     parser.add_argument("--only", choices=PARTS, help="one part of it")
     args = parser.parse_args()
     parts = {args.only} if args.only else set(PARTS) - ({"router"} if args.skip_router else set())
@@ -43,6 +44,8 @@ def main() -> None:
                 console.print(table)
         if "intake" in parts:
             console.print(intake.measure(furnished, container, args.mails))
+        if "delivery" in parts:
+            console.print(delivery.measure(furnished, container, args.deliveries))
         container.close()
 
 
