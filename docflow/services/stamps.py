@@ -46,7 +46,7 @@ def person_stamp(
     """The picture in its own size as far as there is room; without one, who, for whom and when in words."""
     if picture is None:
         return Stamp(layout.person, lines=_words(signer, agency, now), colour=BLUE, size=SIZE)
-    return Stamp(_fitted(layout.person, picture), _bytes(store, picture.sha256))
+    return Stamp(_fitted(layout.person, picture), picture_bytes(store, picture.sha256))
 
 
 def seal_stamp(
@@ -66,7 +66,7 @@ def seal_stamp(
     width, height = picture.width_mm * POINTS, picture.height_mm * POINTS
     x = max(signature.x + signature.width * OVERLAP - width, 0)
     y = max(signature.y + (signature.height - height) / 2, 0)
-    return Stamp(Box(signature.page, x, y, width, height), _bytes(store, picture.sha256))
+    return Stamp(Box(signature.page, x, y, width, height), picture_bytes(store, picture.sha256))
 
 
 def attachment_stamp(layout: Layout, notation: str, now: datetime) -> Stamp:
@@ -93,7 +93,7 @@ def _fitted(room: Box, picture: Picture) -> Box:
     return Box(room.page, room.x + (room.width - width) / 2, room.y + (room.height - height) / 2, width, height)
 
 
-def _bytes(store: ObjectStore, sha256: str) -> bytes:
+def picture_bytes(store: ObjectStore, sha256: str) -> bytes:
     return b"".join(store.open(sha256))
 
 
