@@ -43,7 +43,7 @@ class Credential:
 class Service:
     """One credential of one service. Raises SigningFailed in words."""
 
-    def __init__(self, key: CscKey, seconds: float = SECONDS) -> None:
+    def __init__(self, key: CscKey, seconds: float) -> None:
         self._key = key
         self._seconds = seconds
         self.whose = f"The remote key '{key.credential}'"
@@ -180,7 +180,7 @@ class CscSigner(Signer):
 
 def open_csc(key: CscKey) -> CscSigner:
     """Needs a thread without a running loop. Raises SigningFailed."""
-    service = Service(key)
+    service = Service(key, SECONDS)
     credential = asyncio.run(service.credential())
     with ONE_AT_A_TIME:
         try:
