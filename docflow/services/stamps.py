@@ -59,9 +59,9 @@ def seal_stamp(
     person: Picture | None = None,
 ) -> Stamp:
     """The seal in its real size, over about a third of the signature on its left; ``person`` is the picture that was
-    drawn there."""
+    drawn there. Words, where there is no picture, stand beside it."""
     if picture is None:
-        return Stamp(layout.seal, lines=_words(agency, "", now), colour=RED, size=SIZE)
+        return Stamp(_left_of(layout.person, layout.seal), lines=_words(agency, "", now), colour=RED, size=SIZE)
     signature = _fitted(layout.person, person) if person else layout.person
     width, height = picture.width_mm * POINTS, picture.height_mm * POINTS
     x = max(signature.x + signature.width * OVERLAP - width, 0)
@@ -78,6 +78,10 @@ def attachment_stamp(layout: Layout, notation: str, now: datetime) -> Stamp:
 def written(at: datetime) -> str:
     """2026-11-23T15:04:05+07:00"""
     return at.astimezone(VIETNAM).isoformat(timespec="seconds")
+
+
+def _left_of(person: Box, seal: Box) -> Box:
+    return Box(person.page, max(person.x - seal.width, 0), person.y, seal.width, person.height)
 
 
 def _words(who: str, agency: str, now: datetime) -> tuple[str, ...]:
