@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from io import BytesIO
 from uuid import UUID
 
 import pytest
 
 from docflow.adapters.mail.sink import MailSink
 from docflow.bootstrap import Container
+from docflow.db.base import new_id
+from docflow.db.models import DocumentFile
 from docflow.services import dispatch
+from docflow.services.files import record_blob
 from tests.conftest import Clock, District
 from tests.flows.conftest import At, Board
 from workflows.deliver import deliver
@@ -55,6 +60,98 @@ def test_every_recipient_gets_the_signed_file_and_the_document_closes(
     assert "Kính gửi: Cơ quan a@tinh.example" in mail.get_body().get_content()  # type: ignore[union-attr]
     (attachment,) = mail.iter_attachments()
     assert attachment.get_payload(decode=True) == PDF
+
+
+def test_attachments_leave_in_their_newest_form_and_under_names_of_their_own(
+    with_mail: Container, district: District, sink: MailSink, dispatched: Dispatched, at_work: At
+) -> None:
+    document = dispatched("a@tinh.example", pdf=PDF)
+    table = attached(with_mail, document, "phu-luc.pdf", b"%PDF-1.4 table")
+    attached(with_mail, document, "Phu-luc.pdf", b"%PDF-1.4 table, sealed", derived_from=table)
+    attached(with_mail, document, "phu-luc.pdf", b"%PDF-1.4 another table")
+    run_deliver(with_mail, at_work)
+    (mail,) = sink.messages()
+    parts = {part.get_filename(): part.get_payload(decode=True) for part in mail.message().iter_attachments()}
+    assert parts == {
+        "a.pdf": PDF,
+        "Phu-luc.pdf": b"%PDF-1.4 table, sealed",
+        "phu-luc (2).pdf": b"%PDF-1.4 another table",
+    }
+
+
+def attached(
+    container: Container, document: UUID, name: str, content: bytes, *, derived_from: UUID | None = None
+) -> UUID:
+    stored = container.store.put(BytesIO(content))
+    file = DocumentFile(
+        id=new_id(),
+        document_id=document,
+        kind="attachment",
+        name=name,
+        media_type="application/pdf",
+        size=stored.size,
+        sha256=stored.sha256,
+        origin="seal" if derived_from else "upload",
+        derived_from=derived_from,
+        created_at=container.clock(),
+    )
+    with container.sessions.begin() as session:
+        record_blob(session, stored, container.clock())
+        session.add(file)
+    return file.id
+
+
+def test_each_try_is_on_record_before_and_after(
+    with_mail: Container, district: District, sink: MailSink, clock: Clock, dispatched: Dispatched, at_work: At
+) -> None:
+    dispatched("a@tinh.example")
+    sink.refuse_temporarily["a@tinh.example"] = 1
+    run_deliver(with_mail, at_work)
+    clock.pass_time(minutes=1)
+    run_deliver(with_mail, at_work)
+    events = district.query("SELECT kind, attempt, detail, at FROM delivery_event ORDER BY id")
+    assert [(e["kind"], e["attempt"]) for e in events] == [
+        ("attempt", 1),
+        ("deferred", 1),
+        ("attempt", 2),
+        ("sent", 2),
+    ]
+    assert "451" in events[1]["detail"]
+    assert "250" in events[3]["detail"]
+    assert events[2]["at"] - events[0]["at"] == timedelta(minutes=1)
+
+
+def test_recipients_whose_results_come_together_share_one_move(
+    with_mail: Container, district: District, sink: MailSink, dispatched: Dispatched, at_work: At
+) -> None:
+    document = dispatched(*(f"a{number}@tinh.example" for number in range(60)))
+    assert run_deliver(with_mail, at_work) == 60
+    sql = "SELECT data FROM history WHERE document_id = :d AND action = 'deliver'"
+    moves = [row["data"] for row in district.query(sql, d=document)]
+    told = [one for data in moves for one in data.get("deliveries", [data])]
+    assert len({one["delivery"] for one in told}) == len(told) == 60
+    assert len(moves) < 60
+    assert district.row(document)["state"] == "closed"
+
+
+def test_what_a_clerk_decides_and_what_is_cancelled_is_on_record(
+    with_mail: Container, district: District, sink: MailSink, clock: Clock, dispatched: Dispatched, at_work: At
+) -> None:
+    document = dispatched("a@tinh.example", "b@tinh.example")
+    sink.refuse_temporarily |= dict.fromkeys(("a@tinh.example", "b@tinh.example"), dispatch.MOST_ATTEMPTS)
+    for _ in range(dispatch.MOST_ATTEMPTS):
+        run_deliver(with_mail, at_work)
+        clock.pass_time(hours=5)
+    first, second = district.query("SELECT id FROM delivery WHERE document_id = :d ORDER BY address", d=document)
+    for delivery, again in ((first, True), (second, False)):
+        with with_mail.sessions.begin() as session:
+            dispatch.decide_delivery(
+                session, with_mail.pictures, document, delivery["id"], again=again, asked=district.asked("vanthu1")
+            )
+    district.act(document, "vanthu1", "recall", reason="Sai nội dung")
+    last = "SELECT kind FROM delivery_event WHERE delivery_id = :d ORDER BY id DESC LIMIT 2"
+    assert [e["kind"] for e in district.query(last, d=first["id"])] == ["cancelled", "retried"]
+    assert [e["kind"] for e in district.query(last, d=second["id"])] == ["given_up", "failed"]
 
 
 def test_a_temporary_refusal_is_tried_again_later_under_the_same_message_id(

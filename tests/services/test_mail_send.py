@@ -1,10 +1,12 @@
 """Mail handed to a real SMTP server, and what comes of it when that server says no."""
 
+import smtplib
 import socket
 import ssl
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -20,11 +22,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from docflow.adapters.mail.compose import Composed
+from docflow.adapters.mail.lines import MOST_MAILS, Lines
 from docflow.adapters.mail.parse import LimitedMailParser
 from docflow.adapters.mail.send import SmtpMailer, SmtpServer
 from docflow.adapters.mail.sink import MailSink
 from docflow.domain.errors import ConfigInvalid, DeliveryFailed, Invalid
 from docflow.services.ports import OutgoingMail
+from tests.trouble_sink import CLOSING_EVERY, TroubleSink
 
 NOW = datetime(2026, 1, 5, 1, 30, tzinfo=UTC)
 SUBJECT = "Công văn số 15/UBND-VP về việc báo cáo tình hình thực hiện kế hoạch phát triển kinh tế xã hội năm 2026"
@@ -270,13 +274,106 @@ def babbling(client: socket.socket) -> None:
     client.sendall(b"\xff\x00 nothing like SMTP\r\n")
 
 
-@pytest.mark.parametrize("script", [silent, gone_after_data, babbling])
-def test_a_server_that_misbehaves_is_a_passing_failure(script: Script) -> None:
+def gone_before_data(client: socket.socket) -> None:
+    client.sendall(b"220 x\r\n")
+    for answer in (b"250 x\r\n", b"250 x\r\n", b"250 x\r\n"):
+        client.recv(10_000)
+        client.sendall(answer)
+    client.recv(100)
+
+
+def babbling_after_data(client: socket.socket) -> None:
+    client.sendall(b"220 x\r\n")
+    for answer in (b"250 x\r\n", b"250 x\r\n", b"250 x\r\n", b"354 x\r\n"):
+        client.recv(10_000)
+        client.sendall(answer)
+    received = b""
+    while not received.endswith(b"\r\n.\r\n"):
+        received += client.recv(10_000)
+    client.sendall(b"who is there?\r\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "may_have_arrived"),
+    [
+        (silent, False),
+        (babbling, False),
+        (gone_before_data, False),
+        (gone_after_data, True),
+        (babbling_after_data, True),
+    ],
+)
+def test_a_server_that_misbehaves_is_a_passing_failure(script: Script, may_have_arrived: bool) -> None:
     url, thread = scripted(script)
     with pytest.raises(DeliveryFailed) as failed:
         SmtpMailer(url, timeout=1).send(LETTER)
     assert failed.value.permanent is False
+    assert failed.value.details.get("may_have_arrived", False) is may_have_arrived
+    assert ("may have arrived" in failed.value.message) is may_have_arrived
     thread.join()
+
+
+# Connections
+
+
+@pytest.fixture
+def trouble() -> Iterator[TroubleSink]:
+    with TroubleSink() as running:
+        yield running
+
+
+def to(mailbox: str) -> OutgoingMail:
+    return replace(LETTER, recipient=f"{mailbox}@sonla.example.vn")
+
+
+def test_mails_go_over_one_connection_also_after_a_refusal(trouble: TroubleSink) -> None:
+    mailer = SmtpMailer(trouble.url)
+    for mailbox in ("ok-1", "ok-2", "no-1", "content-1", "ok-3"):
+        with suppress(DeliveryFailed):
+            mailer.send(to(mailbox))
+    assert [done.befell for done in trouble.log] == ["taken", "taken", "refused", "refused", "taken"]
+    assert trouble.connections == 1
+
+
+def test_a_connection_that_the_server_closes_between_mails_costs_no_attempt(trouble: TroubleSink) -> None:
+    mailer = SmtpMailer(trouble.url)
+    for number in range(CLOSING_EVERY + 3):
+        mailer.send(to(f"ok-{number}"))
+    assert {done.befell for done in trouble.log} == {"taken"}
+    assert len(trouble.log) == CLOSING_EVERY + 3
+    assert trouble.connections == 2
+
+
+def test_a_server_that_was_started_anew_is_no_failure(tmp_path: Path) -> None:
+    with MailSink(tmp_path / "sink") as first:
+        mailer = SmtpMailer(first.url)
+        mailer.send(LETTER)
+    with MailSink(tmp_path / "sink", port=first.port) as second:
+        mailer.send(LETTER)
+        assert len(second.messages()) == 2
+
+
+def test_lines_are_left_when_nobody_uses_them_or_they_carried_enough(trouble: TroubleSink) -> None:
+    lines = Lines(lambda: smtplib.SMTP("127.0.0.1", trouble.port, timeout=5))
+    line = lines.take()
+    lines.give_back(line)
+    assert lines.take() is line
+    line.carried = MOST_MAILS
+    lines.give_back(line)
+    other = lines.take()
+    assert (other is line, line.connection.sock) == (False, None)
+    lines.give_back(other)
+    lines.close(idle=60)
+    assert lines.take() is other
+    lines.give_back(other)
+    lines.close()
+    assert other.connection.sock is None
+
+
+def test_what_is_too_large_for_mail_names_another_way(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 20_000)
+    with MailSink(tmp_path / "sink", max_bytes=10_000) as sink, pytest.raises(DeliveryFailed, match="portal"):
+        mailer(sink).send(replace(LETTER, attachments=(("a", "a/b", tmp_path / "a"),)))
 
 
 # What is never put on the wire
