@@ -29,6 +29,8 @@ from workflows.intake_mailbox import intake_mailbox
 from workflows.notify import call_webhooks, mail_notices
 from workflows.recognise import recognise
 from workflows.render import render
+from workflows.renew import renew
+from workflows.retain import retain
 from workflows.sweep import sweep_once
 
 POOL = "docflow"
@@ -51,6 +53,8 @@ SLOW = (
     Slow(mail_notices, timedelta(seconds=30), {"stay": False}),
     Slow(call_webhooks, timedelta(seconds=30), {"stay": False}),
     Slow(exchange_with_partners, timedelta(seconds=30), {"stay": False}),
+    Slow(retain, timedelta(seconds=30), {"stay": False}),
+    Slow(renew, timedelta(minutes=10), {"stay": False}),
     Slow(intake_mailbox, timedelta(minutes=1), {"mailbox": "", "stay": False}),
     Slow(sweep_once, timedelta(minutes=1), {}),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import urllib3
@@ -22,10 +22,16 @@ from docflow.domain.errors import DocflowError
 if TYPE_CHECKING:
     from docflow.bootstrap import Container
     from docflow.domain.configuration import Configuration
+    from docflow.services.ports import ObjectStore
 
 MOST_SKEW = 2.0  # seconds
 MOST_LATE = 60.0  # seconds
 LONGEST_QUARANTINE = timedelta(days=1)
+LONGEST_DUE = timedelta(days=2)
+LOOKED_AT = 50
+"""The newest locked files are looked at in the store: each costs some requests."""
+
+LEAST_RSA = 2048  # bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,77 @@ def _store(container: Container) -> Finding:
     stored = container.store.put(BytesIO(sent))
     if b"".join(container.store.open(stored.sha256)) != sent:
         return Finding("wrong", "the object store answers other bytes than it was given: look at its disks")
-    return Finding("ok", f"bucket '{container.settings.s3_bucket}' takes bytes and gives them back")
+    bucket = container.settings.s3_bucket
+    if not container.store.locks():
+        from docflow.adapters.object_lock import WITHOUT
+
+        return Finding(
+            "note", f"takes bytes and gives them back, but signed files can be deleted. {WITHOUT}".format(bucket)
+        )
+    return Finding("ok", f"bucket '{bucket}' takes bytes, gives them back, and keeps what is locked")
+
+
+def _locked_files(container: Container) -> Finding:
+    from docflow.db.queries import retention
+
+    with container.sessions() as session:
+        counts = retention.counts(session)
+        newest = retention.newest_locked(session, LOOKED_AT)
+    if counts.get("failed"):
+        return Finding("wrong", f"{counts['failed']} files could not be locked: see retention.last_error")
+    lost = [row for row in newest if not _as_recorded(container.store, row)]
+    if lost:
+        return Finding("wrong", f"{len(lost)} files have lost their lock, first {lost[0].sha256}: look at the store")
+    if astray := sum(_astray(container.store, row.sha256) for row in newest):
+        return Finding("wrong", f"{astray} locked files were deleted or overwritten in the store, and are still read")
+    if counts.get("unsupported"):
+        return Finding("note", f"{counts['unsupported']} files wait for an object store that locks them")
+    return Finding("ok", f"{counts.get('locked', 0)} are locked, {counts.get('queued', 0)} wait to be")
+
+
+def _as_recorded(store: ObjectStore, row: Any) -> bool:
+    state = store.lock_state(row.sha256)
+    kept = row.locked_until is None or (state.until is not None and state.until >= row.locked_until)
+    return kept and (state.held or not row.held)
+
+
+def _astray(store: ObjectStore, sha256: str) -> bool:
+    from docflow.adapters.storage import S3ObjectStore
+
+    return isinstance(store, S3ObjectStore) and store.astray(sha256)
+
+
+def _renewal(container: Container) -> Finding:
+    from docflow.db.queries import renewal
+
+    with container.sessions() as session:
+        failing = renewal.failing(session)
+        late = renewal.overdue(session, container.clock() - LONGEST_DUE)
+    if failing:
+        told = "see signature.last_error and DOCFLOW_TSA_URL"
+        return Finding("wrong", f"{failing} signed files could not get a new time stamp: {told}")
+    if late:
+        return Finding("wrong", f"{late} signed files wait for a new time stamp: is 'docflow worker' running?")
+    if weak := _weak(container):
+        return Finding("note", f"these authorities sign too weakly, end their trust in config/trust.yaml: {weak}")
+    return Finding("ok", "no signature weakens unattended")
+
+
+def _weak(container: Container) -> str:
+    """Those that we believe whose own certificate is signed by SHA-1 or has an RSA key below ``LEAST_RSA`` bits."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    trust = container.trust()
+    found = set()
+    for text_of_it in (*trust.signing, *trust.timestamp):
+        for certificate in x509.load_pem_x509_certificates(text_of_it.encode()):
+            key, hashed = certificate.public_key(), certificate.signature_hash_algorithm
+            issued = certificate.subject != certificate.issuer
+            small = isinstance(key, RSAPublicKey) and key.key_size < LEAST_RSA
+            if small or (issued and hashed is not None and hashed.name in ("sha1", "md5")):
+                found.add(certificate.subject.rfc4514_string())
+    return "; ".join(sorted(found))
 
 
 def _prefect(container: Container) -> Finding:
@@ -248,6 +324,8 @@ CHECKS: dict[str, Callable[[Container], Finding]] = {
     "schema": _schema,
     "configuration": _configuration,
     "object store": _store,
+    "locked files": _locked_files,
+    "renewal": _renewal,
     "prefect": _prefect,
     "mail": _mail,
     "clock": _clock,

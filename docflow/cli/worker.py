@@ -26,6 +26,8 @@ FLOWS = {
     "mail": "workflows.notify:mail_notices",
     "webhooks": "workflows.notify:call_webhooks",
     "exchange": "workflows.exchange:exchange_with_partners",
+    "retain": "workflows.retain:retain",
+    "renew": "workflows.renew:renew",
     "folder": "workflows.folder:intake_folder",
 }
 """Long-lived flows, kept running shift after shift."""

@@ -59,6 +59,7 @@ QUEUES = {
     "notice_mail": ("next_attempt_at", "state = 'queued'"),
     "webhook_call": ("next_attempt_at", "state = 'queued'"),
     "exchange_message": ("next_attempt_at", "state = 'queued'"),
+    "retention": ("next_attempt_at", "state IN ('queued', 'failed')"),
 }
 """Where workers hold claims: by table the column that their lease moves on, and which rows wait."""
 
@@ -132,7 +133,8 @@ def hasten(session: Session, now: datetime) -> int:
 
 
 def _hasten(session: Session, table: str, due: str, waits: str, now: datetime) -> int:
-    sql = f"UPDATE {table} SET {due} = :now WHERE {waits} AND {due} > :ahead AND {due} <= created_at RETURNING 1"
+    at_once = "attempts = 0" if table == "retention" else f"{due} <= created_at"
+    sql = f"UPDATE {table} SET {due} = :now WHERE {waits} AND {due} > :ahead AND {at_once} RETURNING 1"
     return len(session.execute(text(sql), {"now": now, "ahead": now + GRACE}).all())
 
 

@@ -30,7 +30,7 @@ def test_the_server_starts_with_the_pinned_versions(prefect_server: LocalPrefect
 
 def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(with_prefect: Container) -> None:
     with temporary_settings(prefect_settings(with_prefect.settings)):
-        pooled = "deliver render recognise mail_notices call_webhooks exchange intake_mailbox sweep"
+        pooled = "deliver render recognise mail_notices call_webhooks exchange retain renew intake_mailbox sweep"
         names = pooled.split()
         assert asyncio.run(deploy()) == [f"{name}/pool" for name in names]
         asyncio.run(deploy())
@@ -45,6 +45,8 @@ def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(wi
         "workflows.notify.mail_notices",
         "workflows.recognise.recognise",
         "workflows.render.render",
+        "workflows.renew.renew",
+        "workflows.retain.retain",
         "workflows.sweep.sweep_once",
     ]
     assert {d["work_pool_name"] for d in found} == {POOL}
