@@ -79,6 +79,15 @@ class IllegalTransition(DocflowError):
         )
 
 
+class SessionOver(IllegalTransition):
+    """A prepared signature that cannot be finished any more; ``details['state']`` is expired or void."""
+
+    code = "session_over"
+
+    def __init__(self, message: str, *, state: str) -> None:
+        DocflowError.__init__(self, message, state=state, allowed=[])
+
+
 class TooLarge(DocflowError):
     code = "too_large"
 
