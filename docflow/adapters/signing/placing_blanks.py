@@ -60,34 +60,44 @@ def _in_margin(text: PageText) -> Gap:
 
 
 def _date(text: PageText) -> list[Gap]:
-    for first, end in text.find("ngày"):
-        ngay = text.letters[end - 1]
-        if not _in_head(text, text.letters[first]):
-            continue
-        thang, day = _until(text, end, "tháng")
-        nam, month = _until(text, thang, "năm") if thang else (0, False)
-        if not thang or not nam or not (day or month):
-            continue
-        t1, t2, n1 = text.letters[thang - len("tháng")], text.letters[thang - 1], text.letters[nam - len("năm")]
-        gaps = [_gap(text, "day", ngay, ngay.box.right, t1.box.left)] if day else []
-        if month:
-            gaps.append(_gap(text, "month", ngay, t2.box.right, n1.box.left))
-        return gaps
-    return []
+    """Of the topmost date: those further down are other dates."""
+    dates = [date for _, end in text.find("ngày") if (date := _date_after(text, end))]
+    if not dates:
+        return []
+    day, before_month, after_month, year = max(dates, key=lambda date: date[0].baseline)
+    gaps = {"day": (day, before_month), "month": (after_month, year)}
+    return [
+        _gap(text, shows, day, left.box.right, right.box.left)
+        for shows, (left, right) in gaps.items()
+        if not _printed(text, left, right)
+    ]
 
 
-def _until(text: PageText, at: int, word: str) -> tuple[int, bool]:
-    """The end of the next word on the line where it is this one, and whether nothing is printed before it; else 0."""
-    base = text.letters[at - 1].baseline
-    printed = False
+def _date_after(text: PageText, end: int) -> tuple[Letter, Letter, Letter, Letter] | None:
+    """The letters between which day and month stand, of a date on one line in the head of the page."""
+    month = _next_word(text, end, "tháng")
+    year = _next_word(text, month[1], "năm") if month else None
+    if month is None or year is None or not _in_head(text, text.letters[end - 1]):
+        return None
+    return text.letters[end - 1], text.letters[month[0]], text.letters[month[1] - 1], text.letters[year[0]]
+
+
+def _next_word(text: PageText, at: int, word: str) -> tuple[int, int] | None:
+    """The range of the next word on the line where it is this one; numbers and dots before it are no words."""
+    baseline = text.letters[at - 1].baseline
     while at < len(text.letters) and (text.letters[at].filler or text.letters[at].text[0].isdigit()):
-        printed = printed or not text.letters[at].filler
         at += 1
     end = at + len(word)
     found = "".join(letter.text for letter in text.letters[at:end]).casefold()
-    if found != word or not _level(text.letters[at], base):
-        return 0, False
-    return end, not printed
+    return (at, end) if found == word and _level(text.letters[at], baseline) else None
+
+
+def _printed(text: PageText, left: Letter, right: Letter) -> bool:
+    """Whether anything stands between them but dots, wherever in the file."""
+    return any(
+        left.box.right <= letter.box.middle <= right.box.left and _level(letter, left.baseline) and not letter.filler
+        for letter in text.letters
+    )
 
 
 def _gap(text: PageText, shows: str, beside: Letter, left: float, right: float, align: str = "centre") -> Gap:

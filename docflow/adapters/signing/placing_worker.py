@@ -79,10 +79,11 @@ def _person(document: Any, wanted: dict[str, Any]) -> Place:
 
 
 def _last(document: Any, wanted: str) -> tuple[PageText, Rect] | None:
+    """The lowest on the last page that has it: the order in a file is not that on the page."""
     for text in _pages_backwards(document):
-        occurrences = list(text.find(wanted))
-        if occurrences:
-            return text, text.around(*occurrences[-1])
+        found = [text.around(*where) for where in text.find(wanted)]
+        if found:
+            return text, min(found, key=lambda words: (words.bottom, -words.left))
     return None
 
 
