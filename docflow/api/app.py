@@ -27,7 +27,9 @@ from docflow.api import (
     people,
     registers,
     reports,
+    signing_batch,
     signing_in,
+    stamps,
     webhooks,
 )
 from docflow.api.metrics import Metrics
@@ -37,6 +39,7 @@ from docflow.bootstrap import Container
 
 ROUTERS = (
     actions.router,
+    signing_batch.router,
     signing_in.router,
     documents.router,
     files.router,
@@ -48,6 +51,7 @@ ROUTERS = (
     registers.router,
     reports.router,
     people.router,
+    stamps.router,
     intake.router,
     ledger.router,
     legal_hold.router,
