@@ -29,6 +29,7 @@ from docflow.api import (
     reports,
     signing_batch,
     signing_in,
+    signing_sessions,
     stamps,
     webhooks,
 )
@@ -40,6 +41,7 @@ from docflow.bootstrap import Container
 ROUTERS = (
     actions.router,
     signing_batch.router,
+    signing_sessions.router,
     signing_in.router,
     documents.router,
     files.router,
