@@ -54,6 +54,20 @@ EVERYBODY = (PROVINCE, FINANCE, INTERIOR, LAND, BUILDING, HEALTH, AN_PHU, HOA_BI
 
 
 @dataclass(frozen=True, slots=True)
+class Signer:
+    """The foot of a letter of the district's."""
+
+    title: str
+    name: str
+
+
+CHAIRMAN = Signer("TM. ỦY BAN NHÂN DÂN\nCHỦ TỊCH", "Nguyễn Văn Hùng")
+DEPUTY = Signer("KT. CHỦ TỊCH\nPHÓ CHỦ TỊCH", "Trần Thị Thu Hà")
+OTHER_DEPUTY = Signer("KT. CHỦ TỊCH\nPHÓ CHỦ TỊCH", "Lê Quang Minh")
+NUMBER_GAP, DATE_GAP = " " * 8, " " * 7
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """One incoming mail of the day. ``fate`` is what the office will make of it (``docflow.demo.day``)."""
 
@@ -165,30 +179,37 @@ def incoming_pdf(letter: Letter, symbol: str, day: datetime, chance: random.Rand
     )
 
 
-def draft_pdf(draft: Draft, to: tuple[str, ...], day: datetime, chance: random.Random, remark: str = "") -> bytes:
+def draft_pdf(
+    draft: Draft, to: tuple[str, ...], signer: Signer, day: datetime, chance: random.Random, remark: str = ""
+) -> bytes:
     body = (f"{DISTRICT} thông tin về việc: {draft.subject}.", chance.choice(_BODIES), remark or chance.choice(_BODIES))
     return _pdf(
         issuer=DISTRICT,
-        symbol_number=f"       /{draft.code}",
-        place_and_date=f"Bình Minh, {day_in_words(day)}",
+        symbol_number=f"{NUMBER_GAP}/{draft.code}",
+        place_and_date=f"Bình Minh, {date_with_gaps(day)}",
         subject=draft.subject,
         body_paragraphs=body,
-        signer_title="TM. ỦY BAN NHÂN DÂN\nCHỦ TỊCH",
-        signer_name="Nguyễn Văn Hùng",
+        signer_title=signer.title,
+        signer_name=signer.name,
         recipients=to,
         urgency="Hỏa tốc" if draft.urgency == "flash" else "",
     )
 
 
+def date_with_gaps(day: datetime) -> str:
+    """Day and month stand on the page with the number."""
+    return f"ngày{DATE_GAP}tháng{DATE_GAP}năm {day.astimezone(ZONE):%Y}"
+
+
 def answer_pdf(subject: str, to: str, day: datetime) -> bytes:
     return _pdf(
         issuer=DISTRICT,
-        symbol_number="       /UBND-VP",
+        symbol_number=f"{NUMBER_GAP}/UBND-VP",
         place_and_date=f"Bình Minh, {day_in_words(day)}",
         subject=f"Trả lời: {subject}"[:200],
         body_paragraphs=(f"Phúc đáp văn bản của {to}, {DISTRICT} có ý kiến như sau:", _BODIES[0], _BODIES[3]),
-        signer_title="TM. ỦY BAN NHÂN DÂN\nCHỦ TỊCH",
-        signer_name="Nguyễn Văn Hùng",
+        signer_title=CHAIRMAN.title,
+        signer_name=CHAIRMAN.name,
         recipients=(to,),
     )
 

@@ -24,6 +24,14 @@ class Outgoing:
     def drafter(self) -> str:
         return list(HEADS)[self.number % len(HEADS)]
 
+    @property
+    def foot(self) -> letters.Signer:
+        """Whose name stands below the draft: whoever is going to sign it."""
+        if self.fate in ("refuse", "late"):
+            return letters.CHAIRMAN
+        first = self.fate == "deputy" or self.number % 2 == 0
+        return letters.DEPUTY if first else letters.OTHER_DEPUTY
+
     def put_up(self) -> None:
         chosen = self.scene.chance.sample(letters.EVERYBODY, 1 + self.number % 3)
         recipients = [{"name": s.name, "address": s.address, "channel": "email"} for s in chosen]
@@ -34,7 +42,8 @@ class Outgoing:
             "urgency": self.draft.urgency,
             "recipients": [*recipients, *([PAPER] if self.fate == "paper" else [])],
         }
-        pdf = letters.draft_pdf(self.draft, tuple(s.name for s in chosen), self.scene.now, self.scene.chance)
+        names = tuple(s.name for s in chosen)
+        pdf = letters.draft_pdf(self.draft, names, self.foot, self.scene.now, self.scene.chance)
         self.id = self.scene.office(self.drafter).create(metadata, "du-thao.pdf", pdf)["id"]
 
     def submit(self) -> None:
@@ -54,7 +63,7 @@ class Outgoing:
     def come_back(self) -> None:
         """A new version after changes were requested or the signature was refused; the head agrees."""
         remark = "Bản này đã được bổ sung theo ý kiến của lãnh đạo."
-        pdf = letters.draft_pdf(self.draft, (), self.scene.now, self.scene.chance, remark)
+        pdf = letters.draft_pdf(self.draft, (), self.foot, self.scene.now, self.scene.chance, remark)
         desk = self.scene.office(self.drafter)
         desk.upload(self.id, "main", "du-thao-2.pdf", pdf)
         desk.act(self.id, "submit", proposal="Đã chỉnh sửa.")

@@ -12,7 +12,9 @@ from docflow.adapters.mail.sink import MailSink
 from docflow.bootstrap import Container
 from docflow.db.models import Blob, Delivery, Document, DocumentFile, NoticeMail, Outbox, RegisterCounter, RegisterEntry
 from docflow.domain.errors import DocflowError
+from docflow.domain.signing_settings import AGENCY
 from docflow.services import audit
+from docflow.services.ports import Trust
 
 Proof = tuple[str, list[str]]
 """What was looked at, and what does not agree."""
@@ -26,6 +28,7 @@ def proofs(container: Container, sink: MailSink) -> Iterator[Proof]:
         yield mails(session, sink)
         yield deadlines(session, container.clock())
         yield numbers(session)
+        yield signatures(session, container)
         yield left_undone(session)
 
 
@@ -76,6 +79,41 @@ def mails(session: Session, sink: MailSink) -> Proof:
     repeated = f", {len(messages) - len(held)} repeated" if len(messages) > len(held) else ""
     sorts = f"{len(carried)} deliveries and {len(notices)} notices sent"
     return f"mail: {sorts}, {len(messages)} mails arrived{repeated}", wrong
+
+
+def signatures(session: Session, container: Container) -> Proof:
+    """What went out with a signature bears two, the person's first, and both are trusted."""
+    ours = (Document.direction == "outgoing") | Document.signed_file_id.is_not(None)
+    query = (
+        select(Document.id, DocumentFile.sha256, DocumentFile.media_type)
+        .outerjoin(DocumentFile, DocumentFile.id == Document.sealed_file_id)
+        .where(ours, Document.dispatched_at.is_not(None))
+        .order_by(Document.id)
+    )
+    rows = session.execute(query).all()
+    trust = container.trust()
+    wrong = [
+        f"document {document} went out {trouble}"
+        for document, sha256, media_type in rows
+        if (trouble := _ill_signed(container, trust, sha256, media_type))
+    ]
+    return f"signatures: {len(rows)} documents went out, each signed, then sealed, both trusted", wrong
+
+
+def _ill_signed(container: Container, trust: Trust, sha256: str | None, media_type: str) -> str:
+    if sha256 is None:
+        return "without the agency's seal"
+    try:
+        with container.store.fetch(sha256) as path:
+            reports = container.verifier.verify(path, media_type, trust)
+    except DocflowError as error:
+        return f"with a file that cannot be looked at: {error.message}"
+    whose = ["seal" if r.field.startswith(f"docflow_{AGENCY}_") else "person" for r in reports]
+    if whose != ["person", "seal"]:
+        return f"with these signatures: {', '.join(whose) or 'none'}"
+    return "; ".join(
+        f"with a signature of {r.signer} that is not trusted: {r.reason}" for r in reports if not r.trusted
+    )
 
 
 FIRED = text(

@@ -27,6 +27,7 @@ from docflow.demo.scene import Scene
 from docflow.demo.screen import Screen
 from docflow.domain.deadlines import WorkingCalendar
 from docflow.domain.errors import Invalid, Unavailable
+from docflow.domain.signing_settings import AGENCY
 from docflow.local.keys import kept
 from docflow.local.lock import is_held
 from docflow.services import people
@@ -110,7 +111,7 @@ def _set_up(stack: ExitStack, folder: Path, port: int | None) -> Stage:
 
 
 def _people(container: Container, password: str) -> None:
-    """The district's units and users, and keys for those who sign."""
+    """The district's units and users, keys for those who sign, and the agency's own."""
     demo = config_files.load_demo(container.settings.config_dir / "demo")
     with container.sessions.begin() as session:
         people.load_demo(session, demo, password, container.clock())
@@ -118,6 +119,7 @@ def _people(container: Container, password: str) -> None:
     for user in demo.users:
         if user.username in (CHAIRMAN, DEPUTY, OTHER_DEPUTY):
             container.authority.issue(user.username, user.full_name, agency.name)
+    container.authority.issue(AGENCY, agency.name, agency.name)
 
 
 def _play(stage: Stage, mails: int, drafts: int) -> bool:

@@ -17,7 +17,7 @@ from docflow.domain.acts.signing import awaits_seal
 from docflow.domain.commands import Seal
 from docflow.domain.decide import check, decide
 from docflow.domain.directory import Person
-from docflow.domain.errors import SigningFailed
+from docflow.domain.errors import SigningFailed, UnsupportedFile
 from docflow.domain.lifecycle import Action, State
 from docflow.domain.plan import Plan
 from docflow.domain.signing_settings import AGENCY, SigningSettings
@@ -42,6 +42,8 @@ from docflow.services.signing_work import (
 from docflow.services.transition import Moved, check_version, first_answer, move, picture, read
 
 SEALED = "Chữ ký số của cơ quan"
+FIELDS = 32
+"""As many names of the seal's field a person's signature leaves free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,25 +150,27 @@ def order_of(shop: Workshop, what: ToSeal, source: Path, reason: str, now: datet
 
 def _order(what: ToSeal, piece: Piece, reason: str, now: datetime, stamp: Stamp | None) -> SignatureOrder:
     level = what.settings.level_for(what.document_type, seal=True)
-    return SignatureOrder(f"docflow_{AGENCY}_{piece.version_no}", level, reason, now, stamp=stamp)
+    field = f"docflow_{AGENCY}_{(piece.version_no - 1) % FIELDS + 1}"
+    return SignatureOrder(field, level, reason, now, stamp=stamp)
 
 
 def _attachment(shop: Workshop, what: ToSeal, piece: Piece, key: SignerKey, trust: Trust, now: datetime) -> MadePiece:
-    """A PDF with the corner stamp of domain.md §7; what cannot carry one goes into a container."""
-
-    def order(source: Path) -> SignatureOrder:
-        stamp = None
-        if piece.is_pdf and what.settings.stamps.visible:
-            layout = placed(shop.placer, source, what.settings, what.document_type, "", "")
-            stamp = stamps.attachment_stamp(layout, what.notation, now)
-        return _order(what, piece, SEALED, now, stamp)
-
+    """What cannot carry the stamp goes into a container."""
     try:
-        return make_piece(shop, piece, key, trust, order)
-    except SigningFailed as error:
+        return make_piece(shop, piece, key, trust, lambda source: attachment_order(shop, what, piece, source, now))
+    except (SigningFailed, UnsupportedFile) as error:
         if not piece.is_pdf or error.details.get("code") in PIN_TROUBLE:
             raise
         return make_piece(shop, piece.enclosed(), key, trust, lambda _: _order(what, piece, SEALED, now, None))
+
+
+def attachment_order(shop: Workshop, what: ToSeal, piece: Piece, source: Path, now: datetime) -> SignatureOrder:
+    """What the seal on an attachment shall be: on a PDF with the corner stamp of domain.md §7."""
+    stamp = None
+    if piece.is_pdf and what.settings.stamps.visible:
+        layout = placed(shop.placer, source, what.settings, what.document_type, "", "")
+        stamp = stamps.attachment_stamp(layout, what.notation, now)
+    return _order(what, piece, SEALED, now, stamp)
 
 
 def seal(session: Session, pictures: Pictures, document_id: UUID, made: Sealed, command: Seal, asked: Asked) -> Moved:

@@ -5,12 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from docflow.domain.commands import Sign
 from docflow.domain.errors import IllegalTransition
 from docflow.domain.lifecycle import State
-from docflow.services import sign
 from tests.conftest import District
 from tests.moves import PDF, deliver, drive, whole
+from tests.sealing import enter_keys, head_of, register_as, sign_as
 
 
 def test_an_incoming_document_is_registered_assigned_handled_and_closed(district: District) -> None:
@@ -36,10 +35,10 @@ def outgoing(district: District, recipients: list[dict[str, str]] | None = None,
     return doc
 
 
-def test_an_outgoing_draft_is_reviewed_signed_numbered_and_sent(
+def test_an_outgoing_draft_is_reviewed_signed_numbered_sealed_and_sent(
     district: District, letter: Callable[[], bytes]
 ) -> None:
-    container = district.container
+    enter_keys(district.container)
     doc = outgoing(district, pdf=letter())
     district.act(doc, "ngansach2", "submit")
     with pytest.raises(IllegalTransition):
@@ -49,29 +48,16 @@ def test_an_outgoing_draft_is_reviewed_signed_numbered_and_sent(
     district.act(doc, head_of(district, doc), "approve")
     district.act(doc, "vanthu1", "approve")
     assert district.row(doc)["state"] == "sign"
-    container.authority.issue("chutich", "Nguyễn Văn Hùng", "UBND huyện Bình Minh")
-    asked = district.asked("chutich")
-    with container.sessions() as session:
-        what = sign.pinned(session, container.pictures, doc, asked)
-    assert isinstance(what, sign.Pinned)
-    made = sign.make(container.store, container.signer, container.keys, what, "Ký duyệt")
-    with container.sessions.begin() as session:
-        sign.sign(session, container.pictures, doc, made, Sign(), asked)
-    answer = district.act(doc, "vanthu1", "register").answer
-    assert answer["notation"] == "01/UBND-" + unit_code(district, doc)
+    sign_as(district, doc, "chutich")
+    answer = register_as(district, doc, "vanthu1").answer
+    assert (answer["notation"], answer["sealed"]) == ("01/UBND-" + unit_code(district, doc), True)
     assert "01/ubnd-" in district.row(doc)["search"]
     assert drive(district, doc) == "dispatch"
     assert len(deliver(district)) == 1
     assert district.row(doc)["state"] == State.CLOSED
     files = district.query("SELECT origin, version_no FROM document_file WHERE document_id = :d ORDER BY id", d=doc)
-    assert [(f["origin"], f["version_no"]) for f in files] == [("upload", 1), ("signature", 2)]
+    assert [(f["origin"], f["version_no"]) for f in files] == [("upload", 1), ("signature", 2), ("seal", 3)]
     whole(district)
-
-
-def head_of(district: District, doc: UUID) -> str:
-    sql = """SELECT p.username FROM task t JOIN membership m ON m.unit_id = t.unit_id AND m.role = 'unit_head'
-             JOIN person p ON p.id = m.user_id WHERE t.document_id = :d AND t.role = 'step' AND t.state = 'open'"""
-    return str(district.query(sql, d=doc)[0]["username"])
 
 
 def unit_code(district: District, doc: UUID) -> str:

@@ -215,7 +215,7 @@ def test_a_secret_document_does_not_leave_by_mail(district: District) -> None:
     with pytest.raises(Invalid, match="does not leave by e-mail"):
         act(district, doc, "vanthu1", "dispatch", recipients=TO_PROVINCE)
     act(district, doc, "vanthu1", "dispatch", recipients=[{"name": "Sở", "channel": "paper"}])
-    assert [d["state"] for d in deliveries(district, doc)] == ["sent"]
+    assert [(d["channel"], d["state"]) for d in deliveries(district, doc)] == [("paper", "queued")]
 
 
 def test_a_secret_document_has_a_series_of_its_own(district: District) -> None:
