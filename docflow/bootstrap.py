@@ -161,7 +161,7 @@ class Container:
 
     @cached_property
     def signer(self) -> Signer:
-        return PadesSigner()
+        return PadesSigner(tsa_url=self.settings.tsa_url, trust=self.trust)
 
     @cached_property
     def verifier(self) -> Verifier:

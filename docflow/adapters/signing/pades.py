@@ -1,84 +1,159 @@
-"""PAdES baseline signatures (ETSI EN 319 142-1, level B-B) with pyHanko. Nothing here asks the network."""
+"""PAdES baseline signatures (ETSI EN 319 142-1), B-B to B-LTA, with pyHanko.
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+The key is held only while the signed attributes are signed: time stamps and answers about revocation are waited for
+after that, and with no lock.
+"""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
-from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.fields import SigFieldSpec, SigSeedSubFilter, enumerate_sig_fields
-from pyhanko.sign.general import SigningError
-from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner, SimpleSigner
+from asn1crypto import x509
+from pyhanko.sign.signers import Signer
 
-from docflow.adapters.signing.pdf_library import CHUNK, MAKE_ANEW, ONE_AT_A_TIME, pdf_errors
-from docflow.adapters.signing.pkcs12 import KeyCache
+from docflow.adapters.signing import prepared as preparing
+from docflow.adapters.signing import renewing
+from docflow.adapters.signing.asic import AsicMaker
+from docflow.adapters.signing.blanks import fill_blanks
+from docflow.adapters.signing.keys import open_key
+from docflow.adapters.signing.pdf_library import CHUNK, pdf_errors, settle, settle_classes, whole_or_nothing
+from docflow.adapters.signing.pkcs12 import KeyCache, require_fit
+from docflow.adapters.signing.prepared import DIGEST, Certificates, Place, open_update, signer_name
+from docflow.adapters.signing.proving import Prover
+from docflow.adapters.signing.timestamps import HttpTransport, Stamper, Transport
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import Pkcs12Key, SignatureOrder
+from docflow.domain.signing_settings import Level
+from docflow.services.ports import Prepared, SignatureOrder, Signed, SignerKey, Trust
 
 
 class PadesSigner:
-    """Call it from a thread that runs no event loop; calls from several threads take turns. ``location`` is written
-    into each signature."""
+    """Implements ``ports.Signer``. Call it from threads that run no event loop, as many as there are.
 
-    def __init__(self, *, location: str = "") -> None:
+    ``tsa_url`` is the time-stamp authority's, or ``transport`` how it is asked; without either there are no stamps.
+    ``trust`` gives whom we believe now; ``location`` is written into each signature.
+    """
+
+    def __init__(
+        self,
+        *,
+        tsa_url: str = "",
+        trust: Callable[[], Trust] | None = None,
+        location: str = "",
+        transport: Transport | None = None,
+    ) -> None:
+        self._transport = transport or (HttpTransport(tsa_url) if tsa_url else None)
+        self._prover = Prover(trust)
         self._location = location
         self._keys = KeyCache()
+        settle_classes()
 
-    def sign(self, source: Path, target: Path, *, key: Pkcs12Key, order: SignatureOrder) -> None:
-        with ONE_AT_A_TIME:
-            self._sign(source, target, key, order.reason, order.field)
+    def sign(self, source: Path, target: Path, *, key: SignerKey, order: SignatureOrder) -> Signed:
+        stamper = self._stamper(order.level)
+        with source.open("rb") as original, whole_or_nothing(target) as output:
+            with open_key(key, self._keys) as signer:
+                place, signature = asyncio.run(self._by_key(original, output, signer, order))
+            return asyncio.run(self._conclude(output, place, signature, stamper))
 
-    def _sign(self, source: Path, target: Path, key: Pkcs12Key, reason: str, field: str) -> None:
-        signer = self._keys.get(key)
-        metadata = PdfSignatureMetadata(
-            field_name=field,
-            md_algorithm="sha256",
-            location=self._location or None,
-            reason=reason or None,
-            name=signer.subject_name,
-            subfilter=SigSeedSubFilter.PADES,
-        )
-        with source.open("rb") as original, _whole_or_nothing(target) as output:
-            _sign(original, output, metadata, signer)
+    async def _by_key(
+        self, original: BinaryIO, output: BinaryIO, signer: Signer, order: SignatureOrder
+    ) -> tuple[Place, bytes]:
+        place = await preparing.prepare(original, output, _certificates(signer), order, self._location)
+        return place, await signer.async_sign_raw(place.attributes.dump(), DIGEST)
 
+    async def _conclude(self, output: BinaryIO, place: Place, signature: bytes, stamper: Stamper | None) -> Signed:
+        await place.fill(output, signature, stamper)
+        level = place.level
+        if stamper is not None:
+            await self._prover.require_known(stamper.stamps[0])
+            if level in (Level.B_LT, Level.B_LTA):
+                level = await renewing.keep(output, place.certificates, level, stamper, self._prover)
+        return _signed(place.certificates.own, level, place.signed_at, stamper)
 
-@contextmanager
-def _whole_or_nothing(target: Path) -> Iterator[BinaryIO]:
-    """A file beside ``target`` that takes its place only when the block ends well; ``target`` may be the source."""
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as draft:
-        try:
-            yield cast(BinaryIO, draft)
-            draft.flush()
-            os.replace(draft.name, target)
-        except BaseException:
-            os.unlink(draft.name)
-            raise
+    def enclose(self, source: Path, target: Path, *, name: str, key: SignerKey, order: SignatureOrder) -> Signed:
+        """At B-T where the order wants more: containers hold no proof of revocation."""
+        stamper = self._stamper(order.level)
+        with whole_or_nothing(target) as output:
+            with open_key(key, self._keys) as signer:
+                own = _certificates(signer).own
+                made = Path(output.name)
+                AsicMaker().enclose(
+                    source, made, name=name, signer=signer, signed_at=order.signed_at, timestamper=stamper
+                )
+            if stamper is not None:
+                asyncio.run(self._prover.require_known(stamper.stamps[0]))
+        return _signed(own, Level.B_T if stamper else Level.B_B, order.signed_at, stamper)
 
+    def prepare(
+        self, source: Path, target: Path, *, certificates: tuple[bytes, ...], order: SignatureOrder
+    ) -> Prepared:
+        self._stamper(order.level)  # what is missing is told before somebody signs
+        held = _read(certificates)
+        with source.open("rb") as original, whole_or_nothing(target) as output:
+            place = asyncio.run(preparing.prepare(original, output, held, order, self._location))
+        to_sign = place.attributes.dump()
+        return Prepared(to_sign, hashlib.sha256(to_sign).digest(), held.algorithm, place.facts())
 
-def _sign(original: BinaryIO, output: BinaryIO, metadata: PdfSignatureMetadata, signer: SimpleSigner) -> None:
-    field = metadata.field_name or ""
-    with pdf_errors():
-        writer = IncrementalPdfFileWriter(original)
-        _require_signable(writer.prev, field)
-        pdf_signer = PdfSigner(metadata, signer, new_field_spec=SigFieldSpec(field))
-        try:
-            pdf_signer.sign_pdf(writer, output=output, chunk_size=CHUNK)
-        except SigningError as error:
+    def finish(self, prepared: Path, target: Path, *, facts: Mapping[str, Any], signature: bytes) -> Signed:
+        place = Place.of(facts)
+        stamper = self._stamper(place.level)
+        with prepared.open("rb") as original, whole_or_nothing(target) as output:
+            shutil.copyfileobj(original, output, CHUNK)
+            return asyncio.run(self._conclude(output, place, signature, stamper))
+
+    def fill(self, source: Path, target: Path, filled: tuple[tuple[str, str], ...]) -> None:
+        with source.open("rb") as original, whole_or_nothing(target) as output, pdf_errors():
+            writer = open_update(original)
+            fill_blanks(writer, filled)
+            writer.write(output)
+
+    def renew(self, source: Path, target: Path) -> Signed:
+        stamper = self._stamper(Level.B_LTA)
+        assert stamper is not None, "the level has one"
+        with source.open("rb") as original, whole_or_nothing(target) as output:
+            return asyncio.run(renewing.renew(original, output, stamper, self._prover))
+
+    def _stamper(self, level: Level) -> Stamper | None:
+        if not level.stamped:
+            return None
+        if self._transport is None:
             raise SigningFailed(
-                f"The file does not accept this signature: {error}. Sign a version that allows further signatures."
-            ) from error
+                f"Signatures of level {level} need a time-stamp authority, and none is set. Have the administrator set "
+                "DOCFLOW_TSA_URL, or the level in config/signing.yaml to B-B.",
+                code="tsa_missing",
+            )
+        return Stamper(self._transport)
 
 
-def _require_signable(reader: PdfFileReader, field: str) -> None:
-    if reader.encrypted:
-        raise SigningFailed("The PDF is encrypted and cannot be signed. Upload it again without a password.")
-    if reader.xrefs.hybrid_xrefs_present:
-        raise SigningFailed(
-            "The PDF carries two tables of contents (a hybrid file), so that programs could show different contents "
-            f"under one signature. {MAKE_ANEW}"
-        )
-    if any(True for _ in enumerate_sig_fields(reader, filled_status=True, with_name=field)):
-        raise SigningFailed(f"The signature field '{field}' is signed already. Sign under another field name.")
+def _certificates(signer: Signer) -> Certificates:
+    own = signer.signing_cert
+    if own is None:
+        raise SigningFailed("There is no certificate with the signing key. Have a complete key issued.")
+    above = tuple(each for each in signer.cert_registry if each.sha256 != own.sha256)
+    settle((own, *above))
+    return Certificates(own, above)
+
+
+def _read(certificates: tuple[bytes, ...]) -> Certificates:
+    """Raises SigningFailed where they cannot be read, or the first of them is not fit for signing now."""
+    try:
+        own, *above = (x509.Certificate.load(each, strict=True) for each in certificates)
+        settle((own, *above))
+    except (ValueError, TypeError, LookupError) as error:
+        raise SigningFailed(f"The certificate cannot be read ({error}). Send it in DER or PEM.") from error
+    require_fit(own, datetime.now(UTC))
+    return Certificates(own, tuple(above))
+
+
+def _signed(certificate: x509.Certificate, level: Level, signed_at: datetime, stamper: Stamper | None) -> Signed:
+    protecting = stamper.stamps[-1].certificate if stamper else certificate
+    return Signed(
+        signer=signer_name(certificate),
+        level=level,
+        certificate_sha256=certificate.sha256.hex(),
+        signed_at=signed_at,
+        protected_until=protecting.not_valid_after,
+    )

@@ -1,9 +1,15 @@
 """What making and checking signatures share of how the PDF library has to be treated."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Lock
+from typing import BinaryIO, cast
 
+from asn1crypto import core, x509
 from pyhanko.pdf_utils.misc import PdfError
 
 from docflow.domain.errors import DocflowError, SigningFailed
@@ -13,7 +19,8 @@ CHUNK = 1 << 20  # bytes read at a time
 
 ONE_AT_A_TIME = Lock()
 """asn1crypto, below pyHanko, fills in classes and parsed certificates at their first use, and two threads that do so
-at once leave a field out. Signing and verifying keep the interpreter busy anyway, so taking turns costs little."""
+at once leave a field out. Hold it where that may happen for what threads share; never while something is waited for.
+After ``settle_classes`` and ``settle`` nothing is left to be filled in, and nothing has to be held."""
 
 
 @contextmanager
@@ -25,3 +32,41 @@ def pdf_errors() -> Iterator[None]:
         raise
     except (PdfError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise SigningFailed(f"The PDF is damaged and cannot be read ({error}). {MAKE_ANEW}") from error
+
+
+def settle_classes() -> None:
+    """Have every class of asn1crypto filled in that is loaded now."""
+    with ONE_AT_A_TIME:
+        _settle_classes()
+
+
+@cache
+def _settle_classes() -> None:
+    waiting: list[type[core.Asn1Value]] = [core.Asn1Value]
+    while waiting:
+        each = waiting.pop()
+        waiting.extend(each.__subclasses__())
+        with suppress(TypeError, ValueError, AttributeError):  # some need a value, which comes after the filling in
+            each()
+
+
+def settle(certificates: Iterable[x509.Certificate]) -> None:
+    """Have certificates parsed to their last field, so that threads may share them."""
+    with ONE_AT_A_TIME:
+        for certificate in certificates:
+            for lazy in ("native", "critical_extensions", "issuer_serial", "self_signed", "sha256"):
+                getattr(certificate, lazy)
+            certificate.dump()
+
+
+@contextmanager
+def whole_or_nothing(target: Path) -> Iterator[BinaryIO]:
+    """A file beside ``target`` that takes its place only when the block ends well; ``target`` may be the source."""
+    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as draft:
+        try:
+            yield cast(BinaryIO, draft)
+            draft.flush()
+            os.replace(draft.name, target)
+        except BaseException:
+            os.unlink(draft.name)
+            raise
