@@ -12,7 +12,7 @@ from docflow.adapters.pdf_pages import FONTS
 
 BLUE = (24, 52, 160, 255)
 RED = (214, 24, 30, 255)
-FINER = 3
+FINER = 2
 """Drawn so many times larger, then made smaller, so that edges are smooth."""
 
 SEAL_SIDE = 450  # pixels: 38 mm at 300 dpi
@@ -58,7 +58,9 @@ def seal_picture(around: str, beneath: str) -> bytes:
     middle = side / 2
     for share, thickness in ((0.49, 7), (0.465, 3), (0.31, 3)):
         reach = share * side
-        pen.ellipse((middle - reach, middle - reach, middle + reach, middle + reach), outline=RED, width=thickness * 3)
+        pen.ellipse(
+            (middle - reach, middle - reach, middle + reach, middle + reach), outline=RED, width=thickness * FINER
+        )
     pen.polygon(list(_star(middle, 0.2 * side)), fill=RED)
     _letters_around(picture, around.upper(), 0.385 * side, upper=True)
     _letters_around(picture, beneath.upper(), 0.385 * side, upper=False)

@@ -29,6 +29,7 @@ SHEETS = {
     "application/vnd.ms-excel": "xls",
     "application/vnd.oasis.opendocument.spreadsheet": "ods",
 }
+PROGRAM = "soffice.bin"
 PLACES = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program", "/opt/libreoffice/program")
 
 PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -69,7 +70,7 @@ class LibreOffice:
     def __init__(
         self, program: Path | None = None, *, timeout: int = 50, memory: int = 4 << 30, largest: int = 256 << 20
     ) -> None:
-        self._program = program or _found()
+        self._program = next((at for at in ([program] if program else _places()) if (at / PROGRAM).is_file()), None)
         self._timeout = timeout
         self._limits = json.dumps(
             {"CPU": timeout, "AS": memory, "FSIZE": largest, "NOFILE": 256, "CORE": 0, "WALL": timeout + 5}
@@ -90,7 +91,7 @@ class LibreOffice:
             return None
         suffix = (TEXTS | SHEETS)[media_type]
         with self._turn, tempfile.TemporaryDirectory(prefix="docflow-office-") as folder:
-            made = self._convert(self._program / "soffice.bin", source, suffix, Path(folder))
+            made = self._convert(self._program / PROGRAM, source, suffix, Path(folder))
             return Path(shutil.move(made, into / "document.pdf"))
 
     def _convert(self, program: Path, source: Path, suffix: str, work: Path) -> Path:
@@ -114,10 +115,9 @@ class LibreOffice:
         return made
 
 
-def _found() -> Path | None:
+def _places() -> list[Path]:
     on_path = shutil.which("soffice")
-    places = [*((Path(os.path.realpath(on_path)).parent,) if on_path else ()), *map(Path, PLACES)]
-    return next((place for place in places if (place / "soffice.bin").is_file()), None)
+    return [*([Path(os.path.realpath(on_path)).parent] if on_path else []), *map(Path, PLACES)]
 
 
 def _environment(work: Path) -> dict[str, str]:
