@@ -24,7 +24,8 @@ from docflow.domain.lifecycle import DeliveryState
 from docflow.services import dispatch
 from docflow.services.carry import House, Pouch, carry, end_of
 from docflow.services.dispatch import Outcome
-from docflow.services.parcels import ACKNOWLEDGE, Enclosed, Parcel
+from docflow.services.parcels import ACKNOWLEDGE, Parcel
+from docflow.services.soundness import Soundness
 from workflows.engine import Engine, current, discreet, reason, run_name, take_turns
 
 _log = logging.getLogger(__name__)
@@ -55,14 +56,17 @@ class _Hands:
 
     rounds: dict[asyncio.Task[None], int] = field(default_factory=dict)
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    sound: Soundness | None = None
 
     async def turn(self, engine: Engine) -> int:
         if not engine.container.settings.smtp_url:
             return 0
+        self.sound = self.sound or soundness(engine.container)
         while True:
             ticket = engine.bell.ticket()
             free = MOST_IN_HAND - sum(self.rounds.values())
-            if free >= FEWEST and (begun := await engine.in_thread(_begin, engine, self.gate, min(free, ROUND))):
+            begin = partial(_begin, engine, self.sound, self.gate, min(free, ROUND))
+            if free >= FEWEST and (begun := await engine.in_thread(begin)):
                 self.rounds[asyncio.create_task(_go(engine, begun))] = len(begun.parcels)
                 return len(begun.parcels)
             if not self.rounds:
@@ -90,12 +94,12 @@ class _Round:
     known: asyncio.Queue[Outcome | Parcel | None] = field(default_factory=asyncio.Queue)
 
 
-def _begin(engine: Engine, gate: asyncio.Semaphore, most: int) -> _Round | None:
+def _begin(engine: Engine, sound: Soundness, gate: asyncio.Semaphore, most: int) -> _Round | None:
     container, claimed = engine.container, time.monotonic()
     with container.sessions.begin() as session:
         parcels = dispatch.claim(session, engine.name, container.clock(), most=most)
         house = _house(session, container) if parcels else None
-    return _Round(house, parcels, Pouch(container.store, _sound), gate, claimed) if house else None
+    return _Round(house, parcels, Pouch(container.store, sound.require), gate, claimed) if house else None
 
 
 def _house(session: Session, container: Container) -> House:
@@ -111,8 +115,8 @@ def _house(session: Session, container: Container) -> House:
     )
 
 
-def _sound(file: Enclosed) -> None:
-    pass
+def soundness(container: Container) -> Soundness:
+    return Soundness(container.sessions, container.verifier, container.trust)
 
 
 async def _go(engine: Engine, begun: _Round) -> None:

@@ -17,7 +17,7 @@ from docflow.services.carry import House, Pouch, end_of
 from docflow.services.parcels import Parcel, parcels_of
 from docflow.services.portal import LinkMail, Portal
 from docflow.services.webhook_dispatch import Telling
-from workflows.deliver import _sound
+from workflows.deliver import soundness
 from workflows.engine import Engine, run_name, take_turns
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def _parcels(session: Session, engine: Engine, channels: tuple[str, ...]) -> lis
 
 def _tell(engine: Engine, telling: Telling) -> None:
     container = engine.container
-    with closing(Pouch(container.store, _sound)) as pouch:
+    with closing(Pouch(container.store, soundness(container).require)) as pouch:
         _carried(
             engine,
             telling.parcel,

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from docflow.domain.address_tokens import reference, tagged
-from docflow.domain.errors import DeliveryFailed, DocflowError, Invalid
+from docflow.domain.errors import DeliveryFailed, DocflowError, Invalid, SigningFailed
 from docflow.domain.lifecycle import DeliveryState
 from docflow.services.parcels import ACKNOWLEDGE, Enclosed, Original, Parcel
 from docflow.services.ports import Mailer, ObjectStore, OutgoingMail
@@ -79,7 +79,7 @@ _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 class Pouch:
     """The files of one round, each fetched and looked at once, however many recipients it has. Threads share it."""
 
-    def __init__(self, store: ObjectStore, require_sound: Callable[[Enclosed], None]) -> None:
+    def __init__(self, store: ObjectStore, require_sound: Callable[[Enclosed, Path], None]) -> None:
         self._store = store
         self._require_sound = require_sound
         self._fetched: dict[str, Path] = {}
@@ -90,8 +90,9 @@ class Pouch:
         """Raises SigningFailed or IntegrityFailure where it must not leave; NotFound or Unavailable of the store."""
         with self._turns[file.sha256]:
             if file.sha256 not in self._fetched:
-                self._require_sound(file)
-                self._fetched[file.sha256] = self._copies.enter_context(self._store.fetch(file.sha256))
+                path = self._copies.enter_context(self._store.fetch(file.sha256))
+                self._require_sound(file, path)
+                self._fetched[file.sha256] = path
             return self._fetched[file.sha256]
 
     def close(self) -> None:
@@ -113,7 +114,7 @@ def end_of(error: DocflowError, *, tries_left: bool) -> DeliveryState | None:
     """How a delivery that met ``error`` ends; None where it is tried again. FAILED waits for a clerk."""
     if isinstance(error, DeliveryFailed) and error.permanent:
         return DeliveryState.REFUSED
-    if isinstance(error, Invalid) or not tries_left:
+    if isinstance(error, (Invalid, SigningFailed)) or not tries_left:
         return DeliveryState.FAILED
     return None
 

@@ -8,11 +8,14 @@ from io import BytesIO
 from uuid import UUID
 
 import pytest
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign.signers import PdfSignatureMetadata, sign_pdf
 
 from docflow.adapters.mail.sink import MailSink
+from docflow.adapters.signing.pkcs12 import KeyCache
 from docflow.bootstrap import Container
 from docflow.db.base import new_id
-from docflow.db.models import DocumentFile
+from docflow.db.models import DocumentFile, Verification
 from docflow.services import dispatch
 from docflow.services.files import record_blob
 from tests.conftest import Clock, District
@@ -77,6 +80,52 @@ def test_attachments_leave_in_their_newest_form_and_under_names_of_their_own(
         "Phu-luc.pdf": b"%PDF-1.4 table, sealed",
         "phu-luc (2).pdf": b"%PDF-1.4 another table",
     }
+
+
+def test_a_file_that_was_changed_after_it_was_signed_does_not_leave_and_clerks_are_told(
+    with_mail: Container,
+    district: District,
+    sink: MailSink,
+    dispatched: Dispatched,
+    at_work: At,
+    letter: Callable[[], bytes],
+) -> None:
+    document = dispatched("a@tinh.example", pdf=changed_after_signing(with_mail, letter()))
+    run_deliver(with_mail, at_work)
+    assert sink.messages() == []
+    (row,) = district.query("SELECT state, answer FROM delivery WHERE document_id = :d", d=document)
+    assert row["state"] == "failed"
+    assert "a.pdf" in row["answer"]
+    assert "vanthu1" in told(district, "delivery_failed")
+
+
+def test_a_file_on_record_as_changed_is_not_looked_at_again(
+    with_mail: Container, district: District, sink: MailSink, dispatched: Dispatched, at_work: At
+) -> None:
+    document = dispatched("a@tinh.example", pdf=PDF)
+    (file,) = district.query("SELECT sha256 FROM document_file WHERE document_id = :d LIMIT 1", d=document)
+    judged = Verification(
+        sha256=file["sha256"],
+        trust="0" * 64,
+        verdict="changed",
+        reports=[],
+        reason="A page was added.",
+        checked_at=with_mail.clock(),
+    )
+    with with_mail.sessions.begin() as session:
+        session.add(judged)
+    run_deliver(with_mail, at_work)
+    (row,) = district.query("SELECT state, answer FROM delivery WHERE document_id = :d", d=document)
+    assert row["state"] == "failed"
+    assert "A page was added." in row["answer"]
+
+
+def changed_after_signing(container: Container, pdf: bytes) -> bytes:
+    key = container.authority.issue("chutich", "Nguyễn Văn Hùng", "UBND huyện Bình Minh")
+    signer = KeyCache().get(key)
+    signed = BytesIO()
+    sign_pdf(IncrementalPdfFileWriter(BytesIO(pdf)), PdfSignatureMetadata(field_name="Sig1"), signer, output=signed)
+    return signed.getvalue().replace(b"ReportLab Generated", b"ReportLab generated", 1)
 
 
 def attached(
