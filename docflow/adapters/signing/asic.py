@@ -106,7 +106,8 @@ def _manifest(name: str, digest: bytes) -> bytes:
     reference = ElementTree.SubElement(root, f"{{{_ETSI}}}DataObjectReference", {"URI": quote(name)})
     ElementTree.SubElement(reference, f"{{{_DSIG}}}DigestMethod", {"Algorithm": _SHA256})
     ElementTree.SubElement(reference, f"{{{_DSIG}}}DigestValue").text = base64.b64encode(digest).decode("ascii")
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 # -- checked --------------------------------------------------------------------------------------------------------

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObject, PdfObject, StreamObject
 from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
 
+from docflow.adapters.signing.tampering import entry
+
 _MOST_PAGES = 2_000
 _MOST_WORDS = 5
 _DEEPEST = 12
+_UPWARDS = {"/P", "/Parent"}
 
 
 def described(reader: PdfFileReader, revision: int) -> str:
@@ -44,11 +47,11 @@ def _pages(node: DictionaryObject, depth: int = 0) -> Iterator[DictionaryObject]
 def _page_differences(number: int, was: DictionaryObject, now: DictionaryObject) -> Iterator[str]:
     if number > _MOST_PAGES:
         return
-    if not _same(was.get("/Contents"), now.get("/Contents")):
+    if not _same(entry(was, "/Contents"), entry(now, "/Contents")):
         yield f"the contents of page {number}"
-    if not _same(was.get("/Resources"), now.get("/Resources")):
+    if not _same(entry(was, "/Resources"), entry(now, "/Resources")):
         yield f"fonts or pictures of page {number}"
-    if any(not _same(was.get(key), now.get(key)) for key in ("/MediaBox", "/CropBox", "/Rotate")):
+    if any(not _same(entry(was, key), entry(now, key)) for key in ("/MediaBox", "/CropBox", "/Rotate")):
         yield f"the size or turn of page {number}"
     old, new = _notes(was), _notes(now)
     if old.keys() - new.keys():
@@ -60,10 +63,13 @@ def _page_differences(number: int, was: DictionaryObject, now: DictionaryObject)
 
 
 def _notes(page: DictionaryObject) -> dict[object, PdfObject]:
-    listed = page.get("/Annots")
+    listed = entry(page, "/Annots")
     if not isinstance(listed, ArrayObject):
         return {}
-    return {_name_of(note): note.get_object() for note in listed}
+    notes = {_name_of(note): note.get_object() for note in listed}
+    return {
+        name: note for name, note in notes.items() if entry(note, "/V") is None or str(entry(note, "/FT")) != "/Sig"
+    }
 
 
 def _name_of(note: PdfObject) -> object:
@@ -80,12 +86,11 @@ def _field_differences(before: HistoricalResolver, after: HistoricalResolver) ->
 
 
 def _fields(revision: HistoricalResolver) -> Iterator[tuple[str, str]]:
-    form = revision.root.get("/AcroForm")
-    listed = form.get("/Fields") if isinstance(form, DictionaryObject) else None
+    listed = entry(entry(revision.root, "/AcroForm"), "/Fields")
     for one in listed if isinstance(listed, ArrayObject) else ():
         field = one.get_object()
-        if field.get("/FT") != "/Sig":
-            yield str(field.get("/T"))[:60], str(field.get("/V"))
+        if str(entry(field, "/FT")) != "/Sig":
+            yield str(entry(field, "/T"))[:60], str(entry(field, "/V"))
 
 
 def _catalogue(revision: HistoricalResolver) -> dict[str, str]:
@@ -99,7 +104,8 @@ def _same(was: PdfObject | None, now: PdfObject | None, depth: int = 0) -> bool:
     if isinstance(was, StreamObject) and isinstance(now, StreamObject):
         return was.encoded_data == now.encoded_data
     if isinstance(was, DictionaryObject) and isinstance(now, DictionaryObject):
-        return was.keys() == now.keys() and all(_both(was.raw_get(k), now.raw_get(k), depth) for k in was)
+        below = was.keys() - _UPWARDS
+        return below == now.keys() - _UPWARDS and all(_both(was.raw_get(k), now.raw_get(k), depth) for k in below)
     if isinstance(was, ArrayObject) and isinstance(now, ArrayObject):
         pairs = zip(was, now, strict=False)
         return len(was) == len(now) and all(_both(a, b, depth) for a, b in pairs)
@@ -113,4 +119,5 @@ def _both(was: PdfObject, now: PdfObject, depth: int) -> bool:
 
 
 def _value(one: PdfObject) -> PdfObject:
-    return one.get_object()
+    value: PdfObject = one.get_object()
+    return value

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from asn1crypto import x509
-from pyhanko.pdf_utils.generic import StreamObject
+from pyhanko.pdf_utils.generic import ArrayObject, PdfObject, StreamObject
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import (
@@ -24,7 +24,7 @@ from pyhanko_certvalidator.validate import async_validate_path
 
 from docflow.adapters.signing.layout import misplaced
 from docflow.adapters.signing.pkcs12 import SIGNING_USAGES
-from docflow.adapters.signing.tampering import policy_for
+from docflow.adapters.signing.tampering import entry, policy_for
 from docflow.adapters.signing.trusting import Believed, Evidence, Purpose, Question, questions
 from docflow.adapters.signing.verdict import Circumstances, pdf_level, report, unreadable
 from docflow.services.ports import SignatureReport
@@ -205,11 +205,16 @@ class PdfJudge:
 def _store_of(reader: PdfFileReader) -> Evidence:
     """What the file itself keeps to prove its signatures (the document security store)."""
     try:
-        store = reader.root["/DSS"]
-        kept = {key: [_data(one) for one in store.get(key, ())] for key in ("/Certs", "/CRLs", "/OCSPs")}
+        store = entry(reader.root, "/DSS")
+        kept = {key: [_data(one) for one in _listed(store, key)] for key in ("/Certs", "/CRLs", "/OCSPs")}
     except (PdfError, LookupError, TypeError, AttributeError, ValueError):
         return Evidence()
     return Evidence.read(certificates=kept["/Certs"], crls=kept["/CRLs"], ocsps=kept["/OCSPs"])
+
+
+def _listed(store: PdfObject | None, key: str) -> ArrayObject | tuple[()]:
+    found = entry(store, key)
+    return found if isinstance(found, ArrayObject) else ()
 
 
 def _data(one: object) -> bytes:

@@ -13,6 +13,8 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.validation import EmbeddedPdfSignature
 
+from docflow.adapters.signing.tampering import entry
+
 PDF_WHITESPACE = b"\x00\t\n\x0c\r "  # mail gateways are known to append some
 _HEX = re.compile(rb"<[0-9A-Fa-f]+>")
 _END = re.compile(rb"startxref\s+(\d+)\s+%%EOF")
@@ -86,6 +88,14 @@ def loose_end(reader: PdfFileReader) -> bool:
         return found is None or int(found.group(1)) != last or bool(data[found.end() :].strip(PDF_WHITESPACE))
 
 
+def repaired(reader: PdfFileReader) -> bool:
+    """Whether the newest table of objects names no catalogue: programs then gather what they find in the file, which
+    may be other contents than those that the signed tables name."""
+    last = reader.xrefs.get_startxref_for_revision(reader.xrefs.total_revisions - 1)
+    with _bytes_of(reader) as data:
+        return data.find(b"/Root", last) < 0
+
+
 def doubled(reader: PdfFileReader, signatures: Sequence[EmbeddedPdfSignature]) -> bool:
     """Whether two fields show the same signature, or the file holds signatures that no field shows."""
     shown = [_key(ref) for s in signatures if (ref := _ref(s.sig_field)) is not None]
@@ -108,7 +118,7 @@ def _owners(data: mmap.mmap) -> Iterator[tuple[int, int]]:
 
 def _permissions(reader: PdfFileReader) -> Iterator[tuple[int, int]]:
     """Signatures by which some programs grant themselves rights; they belong to no field."""
-    granted = reader.root.get("/Perms")
+    granted = entry(reader.root, "/Perms")
     if not isinstance(granted, DictionaryObject):
         return
     for value in granted.values():

@@ -7,7 +7,7 @@ be added that the signed revision named without having them ("shadow" attacks, N
 
 from collections.abc import Iterable
 
-from pyhanko.pdf_utils.generic import DictionaryObject, PdfObject, Reference, StreamObject
+from pyhanko.pdf_utils.generic import ArrayObject, BooleanObject, DictionaryObject, PdfObject, Reference, StreamObject
 from pyhanko.pdf_utils.reader import HistoricalResolver
 from pyhanko.sign.diff_analysis import (
     DEFAULT_DIFF_POLICY,
@@ -31,11 +31,20 @@ BLANK = "docflow_blank_"
 Updates = Iterable[tuple[ModificationLevel, FormUpdate]]
 
 
+def entry(one: PdfObject | None, key: str) -> PdfObject | None:
+    """What a dictionary holds under ``key``, wherever that stands; None where it holds nothing or is none."""
+    try:
+        found: PdfObject | None = one[key] if isinstance(one, DictionaryObject) else None
+    except KeyError:
+        return None
+    return found
+
+
 class _BlanksFilled(GenericFieldModificationRule):
     """Value and look of blanks, nothing of where and how large they are."""
 
     def __init__(self) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]  # pyHanko leaves its constructor untyped
+        super().__init__(
             allow_in_place_appearance_stream_changes=False,
             value_update_keys={"/V", "/AP", "/Ff", "/Type"},
         )
@@ -47,6 +56,9 @@ class _BlanksFilled(GenericFieldModificationRule):
 class _NewFieldsAreSigned(SigFieldCreationRule):
     """A new field for a signature may show something only once it holds one."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # pyHanko leaves its constructor untyped
+
     def apply(self, context: FieldComparisonContext) -> Updates:
         for name, spec in context.field_specs.items():
             field = spec.new_field
@@ -56,8 +68,9 @@ class _NewFieldsAreSigned(SigFieldCreationRule):
 
 
 def _draws(field: DictionaryObject) -> bool:
-    kids = field.get("/Kids") or ()
-    return _has_look(field) or any(_has_look(kid.get_object()) for kid in kids)
+    kids = entry(field, "/Kids")
+    listed = kids if isinstance(kids, ArrayObject) else ()
+    return _has_look(field) or any(_has_look(kid.get_object()) for kid in listed)
 
 
 def _has_look(widget: PdfObject) -> bool:
@@ -65,10 +78,10 @@ def _has_look(widget: PdfObject) -> bool:
         return True
     if "/MK" in widget:
         return True
-    look = widget.get("/AP")
+    look = entry(widget, "/AP")
     if look is None:
         return False
-    normal = look.get("/N") if isinstance(look, DictionaryObject) else None
+    normal = entry(look, "/N")
     return not (isinstance(normal, StreamObject) and not normal.data.strip())
 
 
@@ -76,7 +89,7 @@ class Strict(StandardDiffPolicy):
     """Keeps to what the module says, with these rules for form fields."""
 
     def __init__(self, *fields: GenericFieldModificationRule) -> None:
-        created = _NewFieldsAreSigned()  # type: ignore[no-untyped-call]  # pyHanko leaves its constructor untyped
+        created = _NewFieldsAreSigned()
         rules = FormUpdatingRule([created, SigFieldModificationRule(), *fields])
         super().__init__(DEFAULT_DIFF_POLICY.global_rules, rules)
 
@@ -128,5 +141,5 @@ def _refuse_redrawn(old: HistoricalResolver, new: HistoricalResolver) -> None:
 
 
 def _redraws(revision: HistoricalResolver) -> bool:
-    form = revision.root.get("/AcroForm")
-    return isinstance(form, DictionaryObject) and bool(form.get("/NeedAppearances"))
+    wanted = entry(entry(revision.root, "/AcroForm"), "/NeedAppearances")
+    return isinstance(wanted, BooleanObject) and bool(wanted.value)

@@ -226,5 +226,5 @@ def _changes_after(status: Status, verdict: str) -> str:
         return "none"
     if status.modification_level == ModificationLevel.LTA_UPDATES:
         return "maintenance"
-    fields = getattr(status.diff_result, "changed_form_fields", frozenset())
+    fields: frozenset[str] = getattr(status.diff_result, "changed_form_fields", frozenset())
     return "blanks" if any(str(name).startswith(BLANK) for name in fields) else "signatures"

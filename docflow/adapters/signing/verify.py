@@ -13,7 +13,7 @@ from pyhanko.sign.validation import EmbeddedPdfSignature
 
 from docflow.adapters.signing import asic, cades
 from docflow.adapters.signing.judging import Inquiry, PdfJudge
-from docflow.adapters.signing.layout import doubled, loose_end, taken_out
+from docflow.adapters.signing.layout import doubled, loose_end, repaired, taken_out
 from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME, pdf_errors
 from docflow.adapters.signing.trusting import Evidence, Question, believed
 from docflow.adapters.signing.verdict import after_all, removed, unreadable
@@ -73,7 +73,7 @@ async def _pdf_reports(stream: BinaryIO, inquiry: Inquiry) -> list[SignatureRepo
         hidden = doubled(reader, signatures)
         if not (signatures or damaged or gone):
             return [removed("")] if hidden else []
-        doubt = doubt or (DOUBLED if hidden else "")
+        doubt = doubt or (NONSTANDARD if repaired(reader) else DOUBLED if hidden else "")
         judge = PdfJudge(reader, inquiry, doubt, loose_end(reader))
     found = await judge.reports(signatures)
     return after_all([*found, *(unreadable(name) for name in damaged), *gone])
