@@ -18,17 +18,19 @@ RESTART = 81
 """How LibreOffice ends when it has made a new profile and wants to be started again."""
 
 TEXTS = {
-    f"{_OPEN_XML}.wordprocessingml.document": "docx",
-    "application/vnd.oasis.opendocument.text": "odt",
-    "application/msword": "doc",
-    "text/rtf": "rtf",
-    "application/rtf": "rtf",
+    f"{_OPEN_XML}.wordprocessingml.document": "MS Word 2007 XML",
+    "application/vnd.oasis.opendocument.text": "writer8",
+    "application/msword": "MS Word 97",
+    "text/rtf": "Rich Text Format",
+    "application/rtf": "Rich Text Format",
 }
 SHEETS = {
-    f"{_OPEN_XML}.spreadsheetml.sheet": "xlsx",
-    "application/vnd.ms-excel": "xls",
-    "application/vnd.oasis.opendocument.spreadsheet": "ods",
+    f"{_OPEN_XML}.spreadsheetml.sheet": "Calc MS Excel 2007 XML",
+    "application/vnd.ms-excel": "MS Excel 97",
+    "application/vnd.oasis.opendocument.spreadsheet": "calc8",
 }
+"""Each media type's filter, named to LibreOffice: left to guess, it takes what is damaged for plain text."""
+
 PROGRAM = "soffice.bin"
 PLACES = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program", "/opt/libreoffice/program")
 
@@ -89,19 +91,18 @@ class LibreOffice:
     def to_pdf(self, source: Path, media_type: str, into: Path) -> Path | None:
         if self._program is None or not self.converts(media_type):
             return None
-        suffix = (TEXTS | SHEETS)[media_type]
+        filter_name = (TEXTS | SHEETS)[media_type]
         with self._turn, tempfile.TemporaryDirectory(prefix="docflow-office-") as folder:
-            made = self._convert(self._program / PROGRAM, source, suffix, Path(folder))
+            made = self._convert(self._program / PROGRAM, source, filter_name, Path(folder))
             return Path(shutil.move(made, into / "document.pdf"))
 
-    def _convert(self, program: Path, source: Path, suffix: str, work: Path) -> Path:
+    def _convert(self, program: Path, source: Path, filter_name: str, work: Path) -> Path:
         """Its profile is new each time, so that no document leaves anything to the next."""
-        named = work / f"document.{suffix}"
-        shutil.copyfile(source, named)
         made = work / "made" / "document.pdf"
         made.parent.mkdir()
+        copy = Path(shutil.copyfile(source, work / "document"))
         environment = _environment(work)
-        arguments: list[str | Path] = [self._limits, program, work / "profile", named, made.parent]
+        arguments: list[str | Path] = [self._limits, program, work / "profile", filter_name, copy, made.parent]
         try:
             code = limited.run(_WORKER, arguments, seconds=self._timeout, more=environment)
             if code == RESTART:

@@ -1,7 +1,7 @@
 """Becomes LibreOffice on one untrusted document, under hard limits and without a network; started by
 ``LibreOffice`` only.
 
-``python -m docflow.adapters.inspect.office_worker LIMITS PROGRAM PROFILE SOURCE FOLDER``
+``python -m docflow.adapters.inspect.office_worker LIMITS PROGRAM PROFILE FILTER SOURCE FOLDER``
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def leave_network() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    limits, program, profile, source, folder = arguments
+    limits, program, profile, filter_name, source, folder = arguments
     limit_myself(json.loads(limits))
     leave_network()
     os.execv(
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
             "--nolockcheck",
             "--nodefault",
             f"-env:UserInstallation={Path(profile).as_uri()}",
+            f"--infilter={filter_name}",
             "--convert-to",
             "pdf",
             "--outdir",
