@@ -14,7 +14,7 @@ from docflow.domain.commands import COMMANDS
 from docflow.domain.configuration import Configuration
 from docflow.domain.consequences import NewFile
 from docflow.domain.lifecycle import Action, DeliveryState
-from docflow.services import audit, configuration, dispatch, files, people, register, stages
+from docflow.services import approving, audit, configuration, dispatch, files, people, register, stages
 from docflow.services.asked import Asked
 from docflow.services.transition import Moved, perform
 from tests.conftest import ROOT, District
@@ -35,6 +35,8 @@ def act(
             return register.register(session, container.pictures, document, body, asked)
         if verb is Action.RECALL:
             return dispatch.recall(session, container.pictures, document, body, asked)
+        if verb in (Action.SUBMIT, Action.APPROVE):
+            return approving.agree(session, container.pictures, document, verb, body, asked)
         signed = signed_copy(session, document, verb)
         return perform(session, container.pictures, document, verb, body, asked, signed_file=signed)
 

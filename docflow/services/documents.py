@@ -268,7 +268,7 @@ class Patch(Command):
     recipients: tuple[Recipient, ...] | None = Field(default=None, max_length=1000)
 
 
-PRINTED = frozenset({"subject", "document_type"})
+PRINTED = ("subject", "document_type")
 """What the approved text says of itself: changed, it is approved again."""
 
 
@@ -292,14 +292,19 @@ def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, 
         plan.data["fields"] = sorted(changes)
         if patch.urgency is not None:
             plan.data |= _with_urgency(plan, patch.urgency)
-        if snapshot.pinned_file_id is not None and PRINTED & changes.keys():
-            approve_again(plan, f"another {' and '.join(sorted(PRINTED & changes.keys()))}")
+        if snapshot.pinned_file_id is not None and (printed := _printed_anew(session, document_id, changes)):
+            approve_again(plan, f"another {' and '.join(printed)}")
         return plan
 
     moved = move(session, pictures, document_id, "edit", asked, planner)
     if not moved.repeated:
         _store(session, document_id, changes)
     return moved
+
+
+def _printed_anew(session: Session, document_id: UUID, changes: dict[str, Any]) -> list[str]:
+    document = session.get_one(Document, document_id, populate_existing=True)
+    return [name for name in PRINTED if name in changes and changes[name] != getattr(document, name)]
 
 
 def _with_urgency(plan: Plan, urgency: Urgency) -> dict[str, Any]:

@@ -132,11 +132,8 @@ def piece_of(session: Session, file: DocumentFile) -> Piece:
     own = Piece(file.id, file.kind, file.name, file.media_type, file.sha256, version)
     if own.is_pdf:
         return own
-    made = dict(
-        session.execute(select(Rendition.kind, Rendition.sha256).where(Rendition.source_sha256 == file.sha256))
-        .tuples()
-        .all()
-    )
+    tried = select(Rendition.kind, Rendition.sha256).where(Rendition.source_sha256 == file.sha256)
+    made = {row.kind: row.sha256 for row in session.execute(tried)}
     if not made:
         raise Unavailable(f"'{file.name}' is still being looked at. Try again in a moment.")
     pdf = made.get("pdf")
