@@ -23,7 +23,7 @@ class Gap:
     align: str
 
     def told(self) -> dict[str, object]:
-        name = f"docflow-{self.shows}"
+        name = f"docflow_blank_{self.shows}"
         return {"name": name, "shows": self.shows, "box": self.place.told(), "size": self.size, "align": self.align}
 
 
