@@ -33,6 +33,10 @@ def main() -> None:
     args = parser.parse_args()
     parts = {args.only} if args.only else set(PARTS) - ({"router"} if args.skip_router else set())
     console = Console()
+    if "signing" in parts:
+        console.print(signing.measure(args.seconds, args.rounds))
+    if parts == {"signing"}:
+        return
     with bed(prefect=not args.skip_router) as furnished:
         container = build(furnished.settings, name="bench")
         if "moves" in parts:

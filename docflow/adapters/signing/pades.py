@@ -20,9 +20,10 @@ from docflow.adapters.signing import renewing
 from docflow.adapters.signing.asic import AsicMaker
 from docflow.adapters.signing.blanks import fill_blanks
 from docflow.adapters.signing.keys import open_key
+from docflow.adapters.signing.opened_keys import OpenedKeys
 from docflow.adapters.signing.pdf_library import CHUNK, pdf_errors, settle, settle_classes, whole_or_nothing
 from docflow.adapters.signing.pkcs12 import KeyCache, require_fit
-from docflow.adapters.signing.prepared import DIGEST, Certificates, Place, open_update, signer_name
+from docflow.adapters.signing.prepared import Certificates, Place, open_update, signer_name
 from docflow.adapters.signing.proving import Prover
 from docflow.adapters.signing.timestamps import HttpTransport, Stamper, Transport
 from docflow.domain.errors import SigningFailed
@@ -49,6 +50,7 @@ class PadesSigner:
         self._prover = Prover(trust)
         self._location = location
         self._keys = KeyCache()
+        self._opened = OpenedKeys()
         settle_classes()
 
     def sign(self, source: Path, target: Path, *, key: SignerKey, order: SignatureOrder) -> Signed:
@@ -62,7 +64,7 @@ class PadesSigner:
         self, original: BinaryIO, output: BinaryIO, signer: Signer, order: SignatureOrder
     ) -> tuple[Place, bytes]:
         place = await preparing.prepare(original, output, _certificates(signer), order, self._location)
-        return place, await signer.async_sign_raw(place.attributes.dump(), DIGEST)
+        return place, await self._opened.sign(signer, place.attributes)
 
     async def _conclude(self, output: BinaryIO, place: Place, signature: bytes, stamper: Stamper | None) -> Signed:
         await place.fill(output, signature, stamper)
@@ -94,8 +96,8 @@ class PadesSigner:
         held = _read(certificates)
         with source.open("rb") as original, whole_or_nothing(target) as output:
             place = asyncio.run(preparing.prepare(original, output, held, order, self._location))
-        to_sign = place.attributes.dump()
-        return Prepared(to_sign, hashlib.sha256(to_sign).digest(), held.algorithm, place.facts())
+        digest = hashlib.sha256(place.attributes).digest()
+        return Prepared(place.attributes, digest, held.algorithm, place.facts())
 
     def finish(self, prepared: Path, target: Path, *, facts: Mapping[str, Any], signature: bytes) -> Signed:
         place = Place.of(facts)

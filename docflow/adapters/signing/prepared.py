@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
-from asn1crypto import cms, x509
+from asn1crypto import cms, parser, x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -36,7 +36,12 @@ TOKEN_ROOM = 12 * 1024  # bytes kept free for a time stamp with its certificates
 CMS_ROOM = 3 * 1024  # and for what a signature holds beside certificates
 
 
-@dataclass(frozen=True, slots=True)
+REMEMBERED = 256
+_SAME: dict[bytes, tuple[bytes, ...]] = {}
+"""What the signed attributes of a certificate's signatures have in common, by the certificate's SHA-256."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # asyncio shows results of tasks to itself, and these are long
 class Certificates:
     """The signer's own, and those above it that are sent along."""
 
@@ -58,18 +63,35 @@ class Certificates:
         store.register_multiple(self.above)
         return ExternalSigner(self.own, store, signature_value=signature)
 
+    async def attributes(self, digest: bytes) -> bytes:
+        """What is signed for a file of this SHA-256: attributes of a CMS signature, in DER.
+
+        All but the digest are the same for each signature of a certificate, and slow to make.
+        """
+        same = _SAME.get(self.own.sha256)
+        if same is None:
+            made = await self.signer().signed_attrs(bytes(32), DIGEST, use_pades=True)
+            same = tuple(each.dump() for each in made if each["type"].native != "message_digest")
+            if len(_SAME) >= REMEMBERED:
+                _SAME.clear()
+            _SAME[self.own.sha256] = same
+        own = cms.CMSAttribute({"type": "message_digest", "values": [digest]}).dump()
+        set_of = b"".join(sorted((own, *same)))  # in DER, a set's members stand in order
+        emitted: bytes = parser.emit(0, 1, 17, set_of)
+        return emitted
+
     def room(self, level: Level) -> int:
         """Hexadecimal digits that a signature takes at the most."""
         size = sum(len(each.dump()) for each in (self.own, *self.above)) + CMS_ROOM
         return 2 * (size + (TOKEN_ROOM if level.stamped else 0))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Place:
-    """Where in a file its signature goes, and what it signs: ``attributes`` are those of the CMS signature."""
+    """Where in a file its signature goes, and what it signs: the ``attributes`` of the CMS signature, in DER."""
 
     at: PreparedByteRangeDigest
-    attributes: cms.CMSAttributes
+    attributes: bytes
     certificates: Certificates
     level: Level
     signed_at: datetime
@@ -80,7 +102,7 @@ class Place:
             "document_digest": _text(self.at.document_digest),
             "start": self.at.reserved_region_start,
             "end": self.at.reserved_region_end,
-            "attributes": _text(self.attributes.dump()),
+            "attributes": _text(self.attributes),
             "certificates": [_text(each.dump()) for each in (held.own, *held.above)],
             "level": self.level.value,
             "signed_at": self.signed_at.isoformat(),
@@ -93,7 +115,7 @@ class Place:
             own, *above = (x509.Certificate.load(b64decode(text)) for text in facts["certificates"])
             return cls(
                 PreparedByteRangeDigest(b64decode(facts["document_digest"]), facts["start"], facts["end"]),
-                cms.CMSAttributes.load(b64decode(facts["attributes"])),
+                b64decode(facts["attributes"]),
                 Certificates(own, tuple(above)),
                 Level(facts["level"]),
                 datetime.fromisoformat(facts["signed_at"]),
@@ -103,9 +125,10 @@ class Place:
 
     async def fill(self, output: BinaryIO, signature: bytes, stamper: TimeStamper | None) -> None:
         """Write the signature into its place. Raises SigningFailed where it is none by this certificate's key."""
-        require_fitting(self.certificates, self.attributes.dump(), signature)
+        require_fitting(self.certificates, self.attributes, signature)
         signer = self.certificates.signer(signature)
-        made = await signer.async_sign_prescribed_attributes(DIGEST, self.attributes, timestamper=stamper)
+        attributes = cms.CMSAttributes.load(self.attributes)
+        made = await signer.async_sign_prescribed_attributes(DIGEST, attributes, timestamper=stamper)
         try:
             self.at.fill_with_cms(output, made)
         except SigningError as error:
@@ -132,7 +155,7 @@ async def prepare(
             raise SigningFailed(
                 f"The file does not accept this signature: {error}. Sign a version that allows further signatures."
             ) from error
-    attributes = await signer.signed_attrs(at.document_digest, DIGEST, use_pades=True)
+    attributes = await certificates.attributes(at.document_digest)
     return Place(at, attributes, certificates, _level(order), order.signed_at)
 
 
