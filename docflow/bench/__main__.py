@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from docflow.bench import deadlines, delivery, http, intake, router
+from docflow.bench import deadlines, delivery, http, intake, router, signing
 from docflow.bench.bed import Bed, bed
 from docflow.bench.clients import rate
 from docflow.bench.engine import engine
@@ -13,7 +13,7 @@ from docflow.bench.floor import floor
 from docflow.bench.peer import peer
 from docflow.bootstrap import Container, build
 
-PARTS = ("moves", "router", "deadlines", "intake", "delivery")
+PARTS = ("moves", "router", "deadlines", "intake", "delivery", "signing")
 MEGABYTE = 1024 * 1024
 EACH = 160
 """Documents of one measurement: twenty for each of eight clients."""
