@@ -11,6 +11,7 @@ from docflow.api import (
     actions,
     audit,
     config,
+    deliveries,
     documents,
     edxml,
     errors,
@@ -23,8 +24,10 @@ from docflow.api import (
     notification_stream,
     notifications,
     openapi,
+    paper,
     parts,
     people,
+    portal,
     registers,
     reports,
     signing_batch,
@@ -45,6 +48,8 @@ ROUTERS = (
     signing_in.router,
     documents.router,
     files.router,
+    paper.router,
+    deliveries.router,
     parts.router,
     inbox.router,
     notifications.router,
@@ -61,6 +66,7 @@ ROUTERS = (
     audit.router,
     config.router,
     health.router,
+    portal.router,
 )
 ABOUT = "Official correspondence: registered, assigned, reviewed, signed, dispatched, and provable."
 

@@ -1,36 +1,30 @@
-"""The parts of a document: history, deadlines, tasks, urgings, deliveries, relations, signatures."""
+"""The parts of a document: history, deadlines, tasks, urgings, relations, signatures."""
 
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.responses import Response
 
 from docflow.api import explained, openapi
-from docflow.api.asking import WRITE, Call, Calling, answer, find, once, reading_as
-from docflow.api.bodies import json_bytes, parse
+from docflow.api.asking import Call, Calling, answer, find, reading_as
 from docflow.api.chasing import consultation_json, urged_json, urging_json
 from docflow.api.paging import Cursor, Limit, Pages, page
 from docflow.api.representations import (
     brief_json,
-    delivery_json,
     document_lateness,
     file_json,
     history_json,
     task_json,
-    utc,
     when,
 )
 from docflow.db.models import Document, DocumentFile
 from docflow.db.queries.chasing import opinions_given, urged, urgings_of
-from docflow.db.queries.documents import beside, deliveries_of, tasks_of
+from docflow.db.queries.documents import beside, tasks_of
 from docflow.db.queries.history import history_of
-from docflow.domain.commands import Nothing
-from docflow.services.asked import Asked
 from docflow.services.consultations import consultations
 from docflow.services.deadlines import explain
-from docflow.services.dispatch import decide_delivery
 from docflow.services.linking import relations_of
 from docflow.services.transition import picture, read
 
@@ -99,15 +93,6 @@ def get_urgings(call: Calling, document_id: UUID) -> Response:
     return answer(page(items, None), version=seen.document.version)
 
 
-@router.get("/deliveries", responses=openapi.problems(403, 404))
-def get_deliveries(call: Calling, document_id: UUID) -> Response:
-    """One row a recipient. Receipts for what came in are of kind `acknowledge`: they hold nothing open."""
-    with call.container.sessions.begin() as session:
-        seen = find(session, call.reader(session), document_id)
-        items = [delivery_json(d) for d in deliveries_of(session, document_id)]
-    return answer(page(items, None), version=seen.document.version)
-
-
 @router.get("/relations", responses=openapi.problems(403, 404))
 def get_relations(call: Calling, document_id: UUID) -> Response:
     """Documents that this one answers, replaces, updates, revokes, repeats or has to do with, and those that do so
@@ -121,42 +106,6 @@ def get_relations(call: Calling, document_id: UUID) -> Response:
             for kind, outward, at, document in related
         ]
     return answer(page(items, None), version=seen.document.version)
-
-
-DECIDED = openapi.change(openapi.json_body(Nothing, {"nothing to say": {}}, required=False), match=True)
-REFUSED = openapi.problems(400, 403, 404, 409, 412, 413, 422)
-
-
-@router.post("/deliveries/{delivery_id}/retry", responses=REFUSED, openapi_extra=DECIDED)
-def retry_delivery(
-    call: Calling, document_id: UUID, delivery_id: UUID, raw: Annotated[bytes, Depends(json_bytes)]
-) -> Response:
-    """Send a failed delivery again."""
-    return _decide(call, document_id, delivery_id, raw, again=True)
-
-
-@router.post("/deliveries/{delivery_id}/give-up", responses=REFUSED, openapi_extra=DECIDED)
-def give_up_delivery(
-    call: Calling, document_id: UUID, delivery_id: UUID, raw: Annotated[bytes, Depends(json_bytes)]
-) -> Response:
-    """Give a failed delivery up; with the last one the document closes."""
-    return _decide(call, document_id, delivery_id, raw, again=False)
-
-
-def _decide(call: Call, document_id: UUID, delivery_id: UUID, raw: bytes, *, again: bool) -> Response:
-    pictures = call.container.pictures
-    with call.container.sessions.begin() as session:
-        identity = call.identify(session, WRITE)
-        command = parse(Nothing, raw)
-        reader = call.reader_as(session, identity, command)
-        find(session, reader, document_id)
-
-        def make(asked: Asked) -> dict[str, Any]:
-            return utc(decide_delivery(session, pictures, document_id, delivery_id, again=again, asked=asked).answer)
-
-        body, repeated = once(session, reader.asked, make)
-    call.container.waker.wake()
-    return answer(body, version=body["version"], repeated=repeated)
 
 
 @router.get("/signatures", responses=openapi.problems(403, 404))

@@ -66,7 +66,7 @@ def find_door(session: Session, pictures: Pictures, delivery_id: UUID, now: date
     return Door(
         delivery_id,
         configuration.agency.name,
-        found.document.notation or "",
+        found.document.notation or found.document.number_symbol,
         _standing(found, now),
         found.replaced_by or "",
         access.expires_at,
