@@ -125,7 +125,7 @@ def order_of(shop: Workshop, what: Pinned, source: Path, command: Sign, now: dat
     piece, settings = what.piece, what.settings
     field = f"docflow_{what.signer}_{piece.version_no}"
     level, reason = settings.level_for(what.document_type), command.note or SIGNED
-    if not piece.is_pdf:
+    if not piece.is_pdf or not (settings.stamps.visible or what.number.on_page):
         return SignatureOrder(field, level, reason, now)
     layout = placed(shop.placer, source, settings, what.document_type, what.signer_name, what.number.shape)
     return SignatureOrder(
