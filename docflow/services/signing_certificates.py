@@ -38,11 +38,11 @@ def require_own(certificate: bytes, username: str, name: str) -> None:
     named = [_text(attribute) for kind in kinds for attribute in subject.get_attributes_for_oid(kind)]
     if any(_words(name) in _words(each) for each in named):
         return
-    raise SigningFailed(
-        f"The certificate is of '{', '.join(named) or 'nobody'}', and {name} signs here. Sign with your own key, or "
-        "have your name mended under /users so that it is that of your certificate.",
-        code="certificate_of_another",
-    )
+    told = f"The certificate is of '{', '.join(named) or 'nobody'}', and {name} signs here."
+    remedy = "Have your name mended under /users, if it is not as your certificate has it, or sign with your own key."
+    if username == AGENCY:
+        remedy = "Seal with the agency's key."
+    raise SigningFailed(f"{told} {remedy}", code="certificate_of_another")
 
 
 def _text(attribute: x509.NameAttribute[str | bytes]) -> str:

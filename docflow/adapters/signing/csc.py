@@ -115,7 +115,7 @@ class Service:
         raise self._refusal(status, told)
 
     async def _post(self, endpoint: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        url = f"{self._key.url.rstrip('/')}/csc/v1/{endpoint}"
+        url = f"{self._key.url.rstrip('/').removesuffix('/csc/v1')}/csc/v1/{endpoint}"
         token = self._key.access_token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:

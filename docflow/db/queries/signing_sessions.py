@@ -23,9 +23,7 @@ def own_session(
 
 def version_of(session: Session, document_id: UUID) -> tuple[int, int]:
     """The document's version and the seq of its last history row."""
-    version, seq = (
-        session.execute(select(Document.version, Document.seq).where(Document.id == document_id)).one()._tuple()
-    )
+    version, seq = session.execute(select(Document.version, Document.seq).where(Document.id == document_id)).one()
     return version, seq
 
 
