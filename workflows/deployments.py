@@ -32,6 +32,7 @@ from workflows.render import render
 from workflows.renew import renew
 from workflows.retain import retain
 from workflows.sweep import sweep_once
+from workflows.verify import verify
 
 POOL = "docflow"
 NAME = "pool"
@@ -49,6 +50,7 @@ class Slow:
 SLOW = (
     Slow(deliver, timedelta(seconds=30), {"stay": False}),
     Slow(render, timedelta(seconds=30), {"stay": False}),
+    Slow(verify, timedelta(seconds=30), {"stay": False}),
     Slow(recognise, timedelta(seconds=30), {"stay": False}),
     Slow(mail_notices, timedelta(seconds=30), {"stay": False}),
     Slow(call_webhooks, timedelta(seconds=30), {"stay": False}),

@@ -19,6 +19,7 @@ FLOWS = {
     "router": "workflows.router:router",
     "deliver": "workflows.deliver:deliver",
     "render": "workflows.render:render",
+    "verify": "workflows.verify:verify",
     "index": "workflows.index:index",
     "recognise": "workflows.recognise:recognise",
     "escalate": "workflows.escalate:escalate",

@@ -28,7 +28,7 @@ class Group(StrEnum):
 
 
 _BY_NAME = {group.value: group for group in Group}
-_ELSEWHERE = {"task_consult": Group.CONSULT, "task_extension": Group.EXTENSION}
+_ELSEWHERE = {"task_consult": Group.CONSULT, "task_extension": Group.EXTENSION, "signature_broken": Group.INTAKE}
 
 
 def group_of(kind: str) -> Group:
@@ -117,6 +117,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "exchange_take_back": ("Nơi gửi đề nghị thu hồi {vi}", "The sender asks to take back {en}"),
     "exchange_updates": ("Nơi gửi đã cập nhật {vi}", "The sender updated {en}"),
     "exchange_replaces": ("Nơi gửi đã thay thế {vi}", "The sender replaced {en}"),
+    "signature_broken": ("Chữ ký số trong {vi} không còn nguyên vẹn", "A signature in {en} does not hold"),
     "delivery_failed": ("Không gửi được {vi} đến một nơi nhận", "{en} could not be sent to a recipient"),
 }
 _INTAKE: Mapping[str, tuple[str, str]] = {

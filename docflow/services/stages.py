@@ -17,6 +17,7 @@ from docflow.domain.routes import Stage
 from docflow.domain.snapshot import Snapshot
 from docflow.services.asked import Asked
 from docflow.services.issuing import issue
+from docflow.services.looked_at import lets_register
 from docflow.services.pictures import Pictures
 from docflow.services.register import register
 from docflow.services.transition import Moved, move, perform, picture, read
@@ -25,9 +26,12 @@ Look = tuple[Snapshot, Stage]
 
 
 def look(session: Session, pictures: Pictures, document_id: UUID, state: State, asked: Asked) -> Look | None:
-    """The document, if it still is in that stage, not held, and the route wants this stage to go by itself."""
+    """The document, if it still is in that stage, not held, and the route wants this stage to go by itself. None is
+    registered by itself before its signatures were looked at; whoever did so drives it on."""
     context = read(session, document_id, asked)
     if context.row["state"] != state or context.row["held_at"] is not None or context.row["step"] is not None:
+        return None
+    if state is State.REGISTER and not lets_register(session, document_id):
         return None
     snapshot, _ = picture(session, pictures, context, asked)
     stage = snapshot.route.stage(state.value)

@@ -30,7 +30,7 @@ def test_the_server_starts_with_the_pinned_versions(prefect_server: LocalPrefect
 
 def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(with_prefect: Container) -> None:
     with temporary_settings(prefect_settings(with_prefect.settings)):
-        pooled = "deliver render recognise mail_notices call_webhooks exchange retain renew intake_mailbox sweep"
+        pooled = "deliver render verify recognise mail_notices call_webhooks exchange retain renew intake_mailbox sweep"
         names = pooled.split()
         assert asyncio.run(deploy()) == [f"{name}/pool" for name in names]
         asyncio.run(deploy())
