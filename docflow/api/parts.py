@@ -1,27 +1,23 @@
-"""The parts of a document: history, deadlines, tasks, urgings, relations, signatures."""
+"""The parts of a document: history, deadlines, tasks, urgings, relations."""
 
-from dataclasses import fields
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from docflow.api import explained, openapi
-from docflow.api.asking import Call, Calling, answer, find, reading_as
+from docflow.api.asking import Calling, answer, find, reading_as
 from docflow.api.chasing import consultation_json, urged_json, urging_json
 from docflow.api.paging import Cursor, Limit, Pages, page
 from docflow.api.representations import (
     brief_json,
     document_lateness,
-    file_json,
     history_json,
     task_json,
     when,
 )
-from docflow.db.models import Document, DocumentFile
 from docflow.db.queries.chasing import opinions_given, urged, urgings_of
-from docflow.db.queries.documents import beside, tasks_of
+from docflow.db.queries.documents import tasks_of
 from docflow.db.queries.history import history_of
 from docflow.services.consultations import consultations
 from docflow.services.deadlines import explain
@@ -106,27 +102,3 @@ def get_relations(call: Calling, document_id: UUID) -> Response:
             for kind, outward, at, document in related
         ]
     return answer(page(items, None), version=seen.document.version)
-
-
-@router.get("/signatures", responses=openapi.problems(403, 404))
-def get_signatures(call: Calling, document_id: UUID) -> Response:
-    """Every signature in the document's PDF files, verified now."""
-    with call.container.sessions.begin() as session:
-        seen = find(session, call.reader(session), document_id)
-        files = beside(session, [document_id]).files.get(document_id, [])
-    wanted = [f for f in files if f.media_type == "application/pdf" and _counts(seen.document, f)]
-    items = [{"file": file_json(seen.document, f), "signatures": _verified(call, f)} for f in wanted]
-    return answer(page(items, None), version=seen.document.version)
-
-
-def _counts(document: Document, file: DocumentFile) -> bool:
-    """Main file, answer, what was approved and what was signed; attachments carry no signatures of the document."""
-    standing = (document.main_file_id, document.answer_file_id, document.pinned_file_id, document.signed_file_id)
-    return file.id in standing or file.origin == "signature"
-
-
-def _verified(call: Call, file: DocumentFile) -> list[dict[str, Any]]:
-    with call.container.store.fetch(file.sha256) as path:
-        reports = call.container.verifier.verify(path, "application/pdf", call.container.trust())
-        # not asdict: it copies, and names read from a PDF hold on to their reader
-        return [{f.name: getattr(report, f.name) for f in fields(report)} for report in reports]
