@@ -236,6 +236,17 @@ def test_where_the_whole_notation_is_missing_it_has_room_up_to_what_stands_besid
     assert found["notation"].box.x + found["notation"].box.width <= 180
 
 
+def test_without_room_for_a_notation_it_goes_into_the_margin(tmp_path: Path) -> None:
+    (blank,) = place(page(tmp_path / "p.pdf", (60, 740, "Số:"), (95, 740, "Kính gửi")), notation="…/UBND").blanks
+    assert (blank.shows, blank.box.y > 780) == ("notation", True)
+
+
+def test_letters_that_lie_on_their_side_are_no_place_to_write_into(tmp_path: Path) -> None:
+    source = turned(letter(tmp_path / "l.pdf"), 90)
+    (blank,) = place(source, notation="…/UBND-VP").blanks
+    assert (blank.shows, blank.box.y > A4[0] - 20 * MM) == ("notation", True)
+
+
 def test_a_number_spoken_of_further_down_is_no_place_for_ours(tmp_path: Path) -> None:
     source = page(tmp_path / "p.pdf", (100, 200, "Số:       /UBND"), (100, 180, "ngày      tháng      năm 2026"))
     (blank,) = place(source, notation="…/UBND").blanks

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from docflow.adapters.signing.page_text import Letter, PageText
-from docflow.adapters.signing.placing_room import EDGE, MM, Place
+from docflow.adapters.signing.placing_room import MM, Place
 
 NARROWEST = 11.0  # points; two digits in the smallest type one can read
 SMALLEST, LARGEST, USUAL = 8.0, 16.0, 13.0
-NOTATION_WIDTH = 45 * MM
+NOTATION_WIDTH, NARROWEST_NOTATION = 45 * MM, 15 * MM
+SPACE = 3.0  # points between words
 HEAD = 0.5
 """Number and date stand in the upper half of page 1; further down, other letters are spoken of."""
 
@@ -34,23 +35,25 @@ def blanks(text: PageText) -> list[Gap]:
 
 def _number(text: PageText) -> Iterator[Gap]:
     for first, end in text.find("Số:"):
-        colon = text.letters[end - 1]
-        if not _in_head(text, colon) or not text.letters[first].apart:
+        start, colon = text.letters[first], text.letters[end - 1]
+        if not (start.apart and _in_head(text, colon) and _level(start, colon.baseline)):
             continue
         after = _next_on_line(text, end)
-        if after is not None and after.text[0].isdigit():
-            return
-        yield _beside(text, colon, after)
+        if after is None or not after.text[0].isdigit():
+            yield _beside(text, colon, after)
         return
     yield _in_margin(text)
 
 
 def _beside(text: PageText, colon: Letter, after: Letter | None) -> Gap:
     """Up to what is printed next: a stroke, where the rest of the notation stands there."""
+    left = colon.box.right
     if after is not None and after.text == "/":
-        return _gap(text, "number", colon, colon.box.right, after.box.left)
-    room = after.box.left - 6 if after is not None else text.width - EDGE
-    return _gap(text, "notation", colon, colon.box.right + 3, min(room, colon.box.right + 3 + NOTATION_WIDTH), "left")
+        return _gap(text, "number", colon, left, after.box.left)
+    right = min(after.box.left if after is not None else text.width, left + NOTATION_WIDTH) - SPACE
+    if right - left < NARROWEST_NOTATION:
+        return _in_margin(text)
+    return _gap(text, "notation", colon, left + SPACE, right, "left")
 
 
 def _in_margin(text: PageText) -> Gap:
