@@ -141,5 +141,6 @@ def dispatched(district: District, *addresses: str, subject: str = "Về việc 
     act(district, document, "vanthu1", "approve")
     sign_as_it_is(district, document, PDF)
     act(district, document, "vanthu1", "register")
+    act(district, document, "vanthu1", "seal")
     assert drive(district, document) == "dispatch"
     return document

@@ -43,6 +43,8 @@ class House:
 
 SUBJECTS = {
     "document": "[{notation}] {subject}",
+    "replaces": "[Thay thế {earlier}] [{notation}] {subject}",
+    "corrects": "[Đính chính {earlier}] [{notation}] {subject}",
     "return": "[Trả lại] {subject}",
     "recall": "[Thu hồi] {about}",
     ACKNOWLEDGE: "[Đã nhận] {theirs}",
@@ -52,6 +54,18 @@ BODIES = {
         "{house} gửi {about}.\n\n"
         "Văn bản được đính kèm thư này: {file}.\n"
         "Đề nghị quý cơ quan xác nhận đã nhận được văn bản bằng cách trả lời thư này."
+    ),
+    "replaces": (
+        "{house} gửi {about}.\n\n"
+        "Văn bản này thay thế văn bản đã gửi quý cơ quan: {earlier_about}.\n\n"
+        "Văn bản được đính kèm thư này: {file}.\n"
+        "Đề nghị quý cơ quan không sử dụng văn bản bị thay thế và trả lời thư này để xác nhận."
+    ),
+    "corrects": (
+        "{house} gửi {about}.\n\n"
+        "Văn bản này đính chính văn bản đã gửi quý cơ quan: {earlier_about}.\n\n"
+        "Văn bản được đính kèm thư này: {file}.\n"
+        "Đề nghị quý cơ quan sử dụng văn bản đã gửi cùng với văn bản đính chính này và trả lời thư này để xác nhận."
     ),
     "return": (
         "{house} đã nhận được và trả lại văn bản: {about}.\n\n"
@@ -125,24 +139,30 @@ def letter(parcel: Parcel, house: House, attachments: Attachments = ()) -> Outgo
         "house": house.name,
         "notation": notation,
         "subject": parcel.subject,
-        "about": f"{parcel.notation} – {parcel.subject}" if parcel.notation else parcel.subject,
+        "about": _about(parcel.notation, parcel.subject),
+        "earlier": ", ".join(e.notation for e in parcel.earlier if e.notation)[:_SHOWN],
+        "earlier_about": "; ".join(_about(e.notation, e.subject) for e in parcel.earlier),
         "file": ", ".join(file.name for file in parcel.files) or "(không có tệp)",
         "reason": parcel.reason or "(không nêu)",
     }
     words |= _of_theirs(parcel.original, house)
-    back = house.tagged(parcel)
-    body = f"Kính gửi: {parcel.recipient}\n\n{BODIES[parcel.kind].format(**words)}\n\n{house.name}\n"
+    back, what = house.tagged(parcel), parcel.earlier[0].kind if parcel.earlier else parcel.kind
+    body = f"Kính gửi: {parcel.recipient}\n\n{BODIES[what].format(**words)}\n\n{house.name}\n"
     return OutgoingMail(
         message_id=parcel.message_id,
         sender=house.address,
         recipient=parcel.address,
-        subject=" ".join(SUBJECTS[parcel.kind].format(**words).split()),
+        subject=" ".join(SUBJECTS[what].format(**words).split()),
         body=body + ("" if back or parcel.kind == ACKNOWLEDGE else _to_be_quoted(parcel, house)),
         attachments=attachments,
         headers=_headers(parcel, parseaddr(back or house.address)[1] if house.read_receipts else ""),
         return_path="" if parcel.kind == ACKNOWLEDGE else back or house.address,
         reply_to=back,
     )
+
+
+def _about(notation: str, subject: str) -> str:
+    return f"{notation} – {subject}" if notation else subject
 
 
 def _of_theirs(original: Original | None, house: House) -> dict[str, str]:
@@ -170,9 +190,10 @@ def _headers(parcel: Parcel, receipts_to: str) -> tuple[tuple[str, str], ...]:
         return (("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All"), *answered)
     if parcel.kind == "recall":
         return _thread(parcel.message_id.replace("<recall-", "<", 1))
+    before = next((e.message_id for e in parcel.earlier if e.message_id), "")
     if parcel.kind == "document" and receipts_to:
-        return (("Disposition-Notification-To", receipts_to),)
-    return ()
+        return (("Disposition-Notification-To", receipts_to), *_thread(before))
+    return _thread(before)
 
 
 def _thread(original: str) -> tuple[tuple[str, str], ...]:

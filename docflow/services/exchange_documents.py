@@ -2,44 +2,45 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from docflow.db.models import Delivery, Document, DocumentFile, History, Relation
-from docflow.db.queries.exchange import CLAIM_DELIVERIES
+from docflow.db.models import Delivery, Document, History, Relation
 from docflow.domain.configuration import Configuration
 from docflow.domain.directory import Directory
 from docflow.domain.edxml import Attached, Business, EdxmlMessage, Organ, Reference
 from docflow.domain.partners import Partner, addressed
 from docflow.domain.timing import Urgency
-from docflow.services.backoff import LEASE
-from docflow.services.dispatch import Parcel, parcel_of
+from docflow.services.dispatch import claim_ids
+from docflow.services.earlier import sent_before
 from docflow.services.exchange_out import Letter, organ_of
+from docflow.services.parcels import Enclosed, Parcel, parcels_of
 from docflow.services.pictures import Pictures
 
 PRIORITIES = {Urgency.ORDINARY: "0", Urgency.URGENT: "1", Urgency.VERY_URGENT: "2", Urgency.FLASH: "3"}
 """Where a partner has no table of its own."""
-SUCCESSORS = {"replaces": Business.REPLACE, "updates": Business.UPDATE}
+SUCCESSORS = {
+    "replaces": (Business.REPLACE, "Thay thế văn bản"),
+    "corrects": (Business.UPDATE, "Đính chính văn bản"),
+    "updates": (Business.UPDATE, "Cập nhật văn bản"),
+}
 
 
 def claim_documents(
     session: Session, pictures: Pictures, worker: str, now: datetime, *, most: int
 ) -> list[tuple[Parcel, Letter]]:
-    ids = list(session.scalars(CLAIM_DELIVERIES, {"worker": worker, "now": now, "until": now + LEASE, "most": most}))
+    ids = claim_ids(session, ("edxml",), worker, now, most=most)
     if not ids:
         return []
     _, configuration = pictures.newest(session)
     rows = session.execute(
-        select(Delivery, Document, DocumentFile)
-        .join(Document, Document.id == Delivery.document_id)
-        .join(DocumentFile, DocumentFile.id == Delivery.file_id, isouter=True)
-        .where(Delivery.id.in_(ids))
-        .order_by(Delivery.id)
+        select(Delivery, Document).join(Document, Document.id == Delivery.document_id).where(Delivery.id.in_(ids))
     )
+    known = {delivery.id: (delivery, document) for delivery, document in rows}
     directory = pictures.directory(session)
     return [
-        (parcel_of(delivery, document, file), _letter(session, configuration, directory, delivery, document, file))
-        for delivery, document, file in rows
+        (parcel, _letter(session, configuration, directory, *known[parcel.id], parcel.files))
+        for parcel in parcels_of(session, ids)
     ]
 
 
@@ -49,11 +50,10 @@ def _letter(
     directory: Directory,
     delivery: Delivery,
     document: Document,
-    file: DocumentFile | None,
+    files: tuple[Enclosed, ...],
 ) -> Letter:
     partner = addressed(configuration.partners, delivery.address)
-    business, concerns, reason = _business(session, delivery)
-    files = _files(session, document, file) if business is not Business.REVOKE else []
+    business, concerns, reason = _business(session, delivery, partner)
     number, _, symbol = (document.notation or "").partition("/")
     details = document.details
     kind = next((t for t in configuration.document_types if t.id == document.document_type), None)
@@ -93,34 +93,21 @@ def _organ_id(partner: Partner | None, address: str) -> str:
     return next((c for c in codes if c.casefold() == address.casefold()), codes[0] if codes else address)
 
 
-def _business(session: Session, delivery: Delivery) -> tuple[Business, tuple[str, ...], str]:
+def _business(session: Session, delivery: Delivery, partner: Partner | None) -> tuple[Business, tuple[str, ...], str]:
     """New, or what it does to a document that the same partner has."""
     if delivery.kind == "recall":
         same = (History.document_id == delivery.document_id) & (History.action == "recall")
         newest = select(History.data["reason"].astext).where(same).order_by(History.seq.desc()).limit(1)
         return Business.REVOKE, (delivery.message_id,), session.scalar(newest) or ""
-    earlier = (
-        select(Relation.kind, Delivery.message_id)
-        .join(Delivery, Delivery.document_id == Relation.other_id)
-        .where(
-            Relation.document_id == delivery.document_id,
-            Relation.kind.in_(SUCCESSORS),
-            Delivery.address == delivery.address,
-            Delivery.channel == "edxml",
-            Delivery.kind == "document",
-        )
-    )
-    found = session.execute(earlier.limit(1)).one_or_none()
-    return (SUCCESSORS[found.kind], (found.message_id,), "") if found else (Business.NEW, (), "")
-
-
-def _files(session: Session, document: Document, main: DocumentFile | None) -> list[DocumentFile]:
-    """The file as it was signed; with a document of our own its attachments."""
-    if document.direction != "outgoing":
-        return [main] if main else []
-    beside = (DocumentFile.document_id == document.id) & (DocumentFile.kind == "attachment") & (DocumentFile.size > 0)
-    attachments = session.scalars(select(DocumentFile).where(beside).order_by(DocumentFile.id))
-    return [*([main] if main else []), *attachments]
+    names = {delivery.address.casefold()}
+    if partner is not None:
+        names |= {partner.name.casefold(), *(code.casefold() for code in partner.organ_ids)}
+    found = sent_before(session, delivery.document_id, SUCCESSORS, func.lower(Delivery.address).in_(names))
+    if found is None:
+        return Business.NEW, (), ""
+    kind, message_id, notation = found
+    business, words = SUCCESSORS[kind]
+    return business, (message_id,), f"{words} {notation}" if notation else words
 
 
 def _signer(session: Session, directory: Directory, document: Document) -> tuple[str, str, str]:

@@ -65,11 +65,17 @@ def _state_after(was: DeliveryState, known: str, status: Status) -> DeliveryStat
     """None where nothing changes: late news, and what tells nothing of the delivery's own state."""
     if status in ANSWERS:
         return DeliveryState.DELIVERED if status is Status.AGREED else DeliveryState.REFUSED
-    if status is Status.TAKE_BACK or not is_news(known, status):
+    if status is Status.TAKE_BACK or not is_news(known, status) or _answered_since(known, status):
         return None
     if status is Status.REFUSED:
         return DeliveryState.REFUSED
     return was if was is DeliveryState.READ else DeliveryState.DELIVERED
+
+
+def _answered_since(known: str, status: Status) -> bool:
+    """Whether the recipient has answered a wish of ours by then: a refusal stands, and after an agreement it is no
+    news that the document has come."""
+    return known == Status.DISAGREED or (known == Status.AGREED and status is Status.ARRIVED)
 
 
 def _set(

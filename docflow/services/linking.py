@@ -112,13 +112,13 @@ def answered(session: Session, pictures: Pictures, match: Match, answer_id: UUID
     kind = "answers" if match.kind in _ANSWERED else "relates"
     row = {"document_id": answer_id, "other_id": match.document_id, "kind": kind, "at": asked.now, "by": None}
     session.execute(insert(Relation).values(**row).on_conflict_do_nothing())
-    concerned = _concerned(session, match.document_id)
+    people = concerned(session, match.document_id)
 
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
         plan.data |= {"document": str(answer_id), "relation": kind} | told(match)
         key = f"answered:{answer_id}"
-        reached = [plan.notify(person, "delivery_answered", key) for person in concerned]
+        reached = [plan.notify(person, "delivery_answered", key) for person in people]
         if not any(reached):
             clerks = actor.directory.holders(Role.CLERK, actor.directory.root.id)
             for clerk in clerks:
@@ -134,7 +134,7 @@ def told(match: Match) -> dict[str, str]:
     return {"found_by": match.found_by} | delivery
 
 
-def _concerned(session: Session, document_id: UUID) -> list[UUID]:
+def concerned(session: Session, document_id: UUID) -> list[UUID]:
     """Its author and those who handled it to the end."""
     author = session.scalar(select(Document.created_by).where(Document.id == document_id))
     handled = and_(

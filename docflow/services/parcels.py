@@ -11,6 +11,7 @@ from sqlalchemy import ScalarSelect, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from docflow.db.models import Delivery, Document, DocumentFile, History, Intake
+from docflow.services.earlier import Earlier, earlier_of
 
 ACKNOWLEDGE = "acknowledge"
 """The kind of a receipt for what came in: it holds no document open, and nobody is troubled where it fails."""
@@ -55,6 +56,8 @@ class Parcel:
     reason: str = ""
     """Why it was returned or recalled, as the person who did it wrote."""
     original: Original | None = None
+    earlier: tuple[Earlier, ...] = ()
+    """What it replaces or corrects."""
 
 
 def parcels_of(session: Session, ids: list[UUID]) -> list[Parcel]:
@@ -70,8 +73,17 @@ def parcels_of(session: Session, ids: list[UUID]) -> list[Parcel]:
     ).all()
     originals = _originals(session, ids)
     beside = attachments_of(session, {document.id for _, document, _, _ in rows})
+    earlier = earlier_of(session, ids)
     return [
-        parcel_of(delivery, document, main, reason, originals.get(delivery.id), beside[document.id])
+        parcel_of(
+            delivery,
+            document,
+            main,
+            reason,
+            originals.get(delivery.id),
+            beside[document.id],
+            earlier.get(delivery.id, ()),
+        )
         for delivery, document, main, reason in rows
     ]
 
@@ -110,6 +122,7 @@ def parcel_of(
     reason: str | None = None,
     original: Original | None = None,
     beside: tuple[Enclosed, ...] = (),
+    earlier: tuple[Earlier, ...] = (),
 ) -> Parcel:
     files = ((enclosed(main),) if main else ()) + beside
     return Parcel(
@@ -127,6 +140,7 @@ def parcel_of(
         channel=delivery.channel,
         reason=reason or "",
         original=original,
+        earlier=earlier,
     )
 
 

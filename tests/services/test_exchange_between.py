@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,7 +19,8 @@ from docflow.services.transition import Moved
 from docflow.settings import Settings
 from tests.agencies import SECRET, Agency, configure, dispatched, open_to_the_world, partner
 from tests.conftest import Clock, District
-from tests.moves import PDF, act, history, told, whole
+from tests.moves import PDF, act, history, outgoing, told, whole
+from tests.services.test_successors import relate, send
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the servers', when they stop
 
@@ -164,7 +167,7 @@ def test_a_message_that_was_posted_twice_is_one_document(two: Two, clock: Clock)
     ours.send()
     with ours.container.sessions.begin() as session:  # the answer was lost on its way
         session.connection().exec_driver_sql("UPDATE delivery SET state = 'queued', settled_at = NULL")
-    clock.pass_time(minutes=10)
+    clock.pass_time(minutes=20)
     ours.send()
     assert theirs.district.row(theirs.only())["subject"] == "Về việc họp"
     (row,) = theirs.district.query("SELECT repeats FROM intake")
@@ -221,3 +224,78 @@ def _main(agency: Agency, subject: str) -> str:
              WHERE d.subject = :s AND f.kind = 'main'"""
     (row,) = agency.district.query(sql, s=subject)
     return str(row["sha256"])
+
+
+def succeeding(two: Two, earlier: UUID, kind: str, address: str, **fields: Any) -> UUID:
+    """A document that replaces or corrects an earlier one, handed to the partner."""
+    district = two.district.district
+    later = outgoing(district, recipients=[{"name": "Tỉnh", "address": address, "channel": "edxml"}], **fields)
+    relate(district, later, earlier, kind)
+    send(district, later, carried=False)
+    two.district.send()
+    return later
+
+
+def arrived(agency: Agency, subject: str) -> UUID:
+    (row,) = agency.district.query("SELECT id FROM document WHERE subject = :s", s=subject)
+    return UUID(str(row["id"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "business"), [("replaces", "replaces", "replace"), ("corrects", "updates", "update")]
+)
+@pytest.mark.parametrize(("how", "state", "code"), [("agree", "delivered", "15"), ("refuse", "refused", "16")])
+def test_a_successor_is_tied_to_what_came_before_and_its_recipient_answers(
+    two: Two, kind: str, there: str, business: str, how: str, state: str, code: str
+) -> None:
+    ours, theirs = two.district, two.province
+    earlier = dispatched(ours.district, "H99")
+    ours.send()
+    first = theirs.only()
+    act(theirs.district, first, "vanthu1", "register")
+    later = succeeding(two, earlier, kind, "tinh", subject="Về việc dời họp")
+    came = arrived(theirs, "Về việc dời họp")
+    (relation,) = theirs.district.query("SELECT * FROM document_relation")
+    assert (relation["document_id"], relation["other_id"], relation["kind"]) == (came, first, there)
+    exchanged = theirs.district.row(came)["exchange"]
+    assert exchanged["business"] == business
+    words = {"replaces": "Thay thế văn bản", "corrects": "Đính chính văn bản"}[kind]
+    number = ours.district.row(earlier)["notation"]
+    assert exchanged["asked"] == {"wish": there, "reason": f"{words} {number}"}
+    assert "vanthu1" in told(theirs.district, first, f"exchange_{there}")
+    answer(theirs, came, how, "Đã xem xét")
+    theirs.send()
+    assert ours.deliveries(later) == [("document", state, code)]
+    assert ours.deliveries(earlier) == [("document", "delivered", "03")]
+    noted = {h["data"]["status"]: h["data"]["text"] for h in history(ours.district, later) if h["action"] == "exchange"}
+    assert noted[code].endswith("Đã xem xét")
+    assert theirs.district.row(first)["state"] == "assign", "the earlier document's work goes on until people end it"
+    whole(ours.district)
+    whole(theirs.district)
+
+
+def test_a_partner_who_never_got_the_earlier_one_gets_a_new_document(two: Two) -> None:
+    ours, theirs = two.district, two.province
+    earlier = dispatched(ours.district, "X99")
+    ours.send()
+    succeeding(two, earlier, "replaces", "H99", subject="Về việc dời họp")
+    assert theirs.district.row(theirs.only())["exchange"]["business"] == "new"
+
+
+def test_a_recall_after_which_the_document_is_replaced_is_settled_beside_it(two: Two) -> None:
+    ours, theirs = two.district, two.province
+    earlier = dispatched(ours.district, "H99")
+    ours.send()
+    first = theirs.only()
+    act(ours.district, earlier, "vanthu1", "recall", reason="Sai nội dung")
+    ours.send()
+    later = succeeding(two, earlier, "replaces", "H99", subject="Về việc dời họp")
+    came = arrived(theirs, "Về việc dời họp")
+    answer(theirs, first, "agree")
+    answer(theirs, came, "agree")
+    theirs.send()
+    assert ours.deliveries(earlier)[-1] == ("recall", "delivered", Status.AGREED)
+    assert ours.deliveries(later) == [("document", "delivered", "15")]
+    assert ours.district.row(earlier)["state"] == "recalled", "frozen, and not removed"
+    (kept,) = ours.district.query("SELECT count(*) AS n FROM document_file WHERE document_id = :d", d=earlier)
+    assert kept["n"] >= 2

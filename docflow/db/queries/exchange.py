@@ -67,15 +67,6 @@ WHERE m.id = due.id
 RETURNING m.id, m.document_id, m.partner, m.status_code, m.facts, m.attempts, m.created_at
 """
 )
-CLAIM_DELIVERIES = text(
-    """
-UPDATE delivery d SET next_attempt_at = :until, attempts = d.attempts + 1, claimed_by = :worker
-FROM (SELECT id FROM delivery WHERE state = 'queued' AND channel = 'edxml' AND next_attempt_at <= :now
-      ORDER BY next_attempt_at, id LIMIT :most FOR UPDATE SKIP LOCKED) due
-WHERE d.id = due.id
-RETURNING d.id
-"""
-)
 
 
 @dataclass(frozen=True, slots=True)
