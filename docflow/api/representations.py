@@ -247,6 +247,7 @@ def account_json(account: Account, *, in_full: bool) -> Json:
         "full_name": user.full_name,
         "email": user.email,
         "active": user.active,
+        "capacity": user.capacity or None,
         "memberships": [
             {
                 "unit": {"id": str(unit.id), "code": unit.code, "name": unit.name},

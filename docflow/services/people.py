@@ -15,6 +15,7 @@ from docflow.domain.commands import Command, clean_text
 from docflow.domain.configuration import Demo
 from docflow.domain.errors import Duplicate, Invalid, NotFound
 from docflow.domain.roles import Capacity, Role
+from docflow.domain.signing_settings import AGENCY
 
 HASHER = PasswordHasher()
 Label = Annotated[
@@ -112,7 +113,9 @@ def create_unit(session: Session, new: NewUnit) -> Unit:
 
 
 def create_user(session: Session, new: NewUser, now: datetime) -> User:
-    """Raises Duplicate where the username is taken."""
+    """Raises Duplicate where the username is taken, Invalid where it is that of the agency's own seal."""
+    if new.username == AGENCY:
+        raise Invalid(f"'{AGENCY}' stands for the agency's seal. Choose another username.", field="username")
     if session.scalar(select(User.id).where(User.username == new.username)) is not None:
         raise Duplicate(f"User '{new.username}' exists already. Choose another username.", field="username")
     user = User(
@@ -155,6 +158,8 @@ def change_user(session: Session, user_id: UUID, patch: UserPatch) -> User:
         value = getattr(patch, name)
         if value is not None:
             setattr(user, name, str(value) if name == "email" else value)
+        elif name == "capacity":
+            user.capacity = ""
     if patch.password is not None:
         user.password_hash = HASHER.hash(patch.password)
     if patch.memberships is not None:
