@@ -73,7 +73,7 @@ class Inquiry:
         context.certificate_registry.register_multiple(others)
         for anchor in await _anchors_of(context, status.signing_cert):
             for known in (*self.believed.signing, *self.believed.timestamp):
-                if known.certificate == anchor and known.until is not None and not known.counts(moment):
+                if known.certificate.sha256 == anchor.sha256 and known.until is not None and not known.counts(moment):
                     return f"Its authority is trusted only for what is proven to be signed until {known.until}."
         return ""
 
@@ -198,7 +198,7 @@ class PdfJudge:
         stamp = status.timestamp_validity if status is not None else None
         store = self._store
         stamped = self._proven or (stamp is not None and stamp.intact and stamp.valid)
-        kept = bool(store.crls or store.ocsps) or signature.signer_cert in store.certificates
+        kept = bool(store.crls or store.ocsps) or signature.signer_cert.sha256 in {c.sha256 for c in store.certificates}
         return pdf_level(signature, stamped=stamped, proven_by_file=kept, archived=self._archived)
 
 

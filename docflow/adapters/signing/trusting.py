@@ -132,9 +132,10 @@ def questions(path: ValidationPath | None) -> list[Question]:
     certificate that names a machine of ours."""
     if path is None or not isinstance(path.trust_anchor, CertTrustAnchor):
         return []
+    anchor = path.trust_anchor.certificate
     asked: list[Question] = []
     for certificate in path:
-        if not isinstance(certificate, x509.Certificate) or certificate == path.trust_anchor.certificate:
+        if not isinstance(certificate, x509.Certificate) or certificate.sha256 == anchor.sha256:
             continue
         issuer = path.find_issuing_authority(certificate)
         for url in certificate.ocsp_urls:

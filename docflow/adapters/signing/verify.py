@@ -45,12 +45,14 @@ class PdfVerifier:
             return look(source, media_type, trust).reports
 
 
-def look(source: Path, media_type: str, trust: Trust, *, evidence: Evidence | None = None) -> Found:
-    """``evidence`` is what the authorities answered; without it nobody was asked yet, and then the missing answer is
+def look(
+    source: Path, media_type: str, trust: Trust, *, evidence: Evidence | None = None, now: datetime | None = None
+) -> Found:
+    """``now`` is when it is judged, the present moment unless told. ``evidence`` is what the authorities answered; without it nobody was asked yet, and then the missing answer is
     held against no certificate. Raises SigningFailed, ConfigInvalid."""
     hard = trust.revocation == "hard" and evidence is not None
     known = believed(trust, "hard-fail" if hard else "soft-fail", evidence or Evidence())
-    inquiry = Inquiry(known, datetime.now(UTC), asks=trust.revocation != "off")
+    inquiry = Inquiry(known, now or datetime.now(UTC), asks=trust.revocation != "off")
     reports = asyncio.run(_reports(source, media_type, inquiry))
     unasked = inquiry.asks and evidence is None
     return Found(reports, list(dict.fromkeys(inquiry.questions)) if unasked else [])
