@@ -11,10 +11,13 @@ from email.mime.text import MIMEText
 from email.utils import format_datetime, formataddr
 from itertools import cycle, islice
 from pathlib import Path
+from threading import Lock
 from zoneinfo import ZoneInfo
 
 from docflow.adapters.pdf_pages import official_letter
 
+ONE_AT_A_TIME = Lock()
+"""Reportlab fills its tables at their first use, where another thread finds them half full."""
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 POST_BOX = "vanthu@binhminh.example"
 MAIL_SERVER = "mx.binhminh.example"
@@ -247,7 +250,7 @@ def _pdf(
     recipients: tuple[str, ...],
     urgency: str = "",
 ) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ONE_AT_A_TIME:
         path = Path(folder) / "letter.pdf"
         official_letter(
             path,

@@ -92,8 +92,14 @@ class Outgoing:
         self.scene.office("vanthu1").act(self.id, "register")
 
     def send_by_hand(self) -> None:
-        """What has a recipient on paper is sent by the clerk."""
-        self.scene.office("vanthu1").act(self.id, "dispatch")
+        """What has a recipient on paper is sent, and taken to the post, by the clerk."""
+        clerk = self.scene.office("vanthu1")
+        clerk.act(self.id, "dispatch")
+        for delivery in clerk.get(f"/documents/{self.id}/deliveries")["items"]:
+            if delivery["channel"] == "paper":
+                waybill = f"EA{self.scene.chance.randrange(10**8, 10**9)}VN"
+                path = f"/documents/{self.id}/deliveries/{delivery['id']}/post"
+                clerk.post(path, postal_number=waybill, carrier="Bưu điện huyện")
 
     def recall(self) -> None:
         self.scene.office(self.drafter).act(self.id, "recall", reason="Sai lịch tiếp dân, sẽ ban hành bản thay thế.")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -19,7 +20,7 @@ from docflow.cli.group import console
 from docflow.cli.house import House
 from docflow.cli.up import interruptible
 from docflow.db.models import History
-from docflow.demo import day, figures, letters, proof
+from docflow.demo import day, figures, letters, proof, stamps
 from docflow.demo.dial import Dial, next_morning
 from docflow.demo.incoming import CHAIRMAN, DEPUTY, OTHER_DEPUTY
 from docflow.demo.office import Office
@@ -31,9 +32,13 @@ from docflow.domain.signing_settings import AGENCY
 from docflow.local.keys import kept
 from docflow.local.lock import is_held
 from docflow.services import people
+from docflow.services.stamps import set_stamp_image
 
 AT_ONCE = 3
 """Mails handed over at a time: their parsing takes a process each."""
+
+SIGNATURE_MM, SEAL_MM = (48.0, 20.0), (38.0, 38.0)
+"""Width and height on paper."""
 
 PEOPLE = (
     ("chutich", "chairman"),
@@ -111,7 +116,7 @@ def _set_up(stack: ExitStack, folder: Path, port: int | None) -> Stage:
 
 
 def _people(container: Container, password: str) -> None:
-    """The district's units and users, keys for those who sign, and the agency's own."""
+    """The district's units and users, keys and pictures for those who sign, and the agency's own."""
     demo = config_files.load_demo(container.settings.config_dir / "demo")
     with container.sessions.begin() as session:
         people.load_demo(session, demo, password, container.clock())
@@ -119,7 +124,16 @@ def _people(container: Container, password: str) -> None:
     for user in demo.users:
         if user.username in (CHAIRMAN, DEPUTY, OTHER_DEPUTY):
             container.authority.issue(user.username, user.full_name, agency.name)
+            _picture(container, user.username, stamps.signature_picture(user.full_name), SIGNATURE_MM)
     container.authority.issue(AGENCY, agency.name, agency.name)
+    _picture(container, AGENCY, stamps.seal_picture(letters.DISTRICT, agency.place), SEAL_MM)
+
+
+def _picture(container: Container, owner: str, png: bytes, size: tuple[float, float]) -> None:
+    stored = container.store.put(BytesIO(png), media_type="image/png")
+    with container.sessions.begin() as session:
+        admin = people.find_user(session, "quantri").id
+        set_stamp_image(session, owner, stored, *size, admin, container.clock())
 
 
 def _play(stage: Stage, mails: int, drafts: int) -> bool:

@@ -46,7 +46,8 @@ class Scene:
         with self.container.sessions() as session:
             undone = Outbox.topic.in_(topics) & Outbox.dead_at.is_(None)
             events = session.scalar(select(func.count()).select_from(Outbox).where(undone)) or 0
-            queued = select(func.count()).select_from(Delivery).where(Delivery.state == "queued")
+            carried = (Delivery.state == "queued") & (Delivery.channel != "paper")
+            queued = select(func.count()).select_from(Delivery).where(carried)
             deliveries = session.scalar(queued) or 0
             step = escalation.next_fire(session)
             notices = session.scalar(select(func.count()).select_from(Notification).where(self._untold())) or 0

@@ -39,7 +39,7 @@ def agree(
 def _files(session: Session, doc: Snapshot) -> dict[str, Any]:
     """SHA-256 of the pinned file and, for what goes out with it, of the attachments."""
     pinned = session.scalar(select(DocumentFile.sha256).where(DocumentFile.id == doc.pinned_file_id))
-    return {"file": pinned, "attachments": sorted(f.sha256 for f in attachments(session, doc))}
+    return {"file": pinned, "attachments": sorted(file.sha256 for file in attachments(session, doc))}
 
 
 def attachments(session: Session, doc: Snapshot) -> list[DocumentFile]:
