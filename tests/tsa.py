@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 import pytest
 from cryptography import x509
@@ -49,6 +49,7 @@ class Tsa:
         self.authorizations: list[str] = []
         self.closing = Event()
         self.port = 0
+        self._serial = Lock()
         _make_certificates(folder, valid, purpose)
         (folder / "serial").write_text("01\n")
         (folder / "openssl.cnf").write_text(SETTINGS.format(folder=folder))
@@ -62,7 +63,7 @@ class Tsa:
         return (self.folder / "root.crt").read_text("ascii")
 
     def honest(self, query: bytes) -> bytes:
-        with tempfile.TemporaryDirectory() as scratch:
+        with self._serial, tempfile.TemporaryDirectory() as scratch:
             question, answer = Path(scratch) / "q", Path(scratch) / "a"
             question.write_bytes(query)
             command = ["openssl", "ts", "-reply", "-config", str(self.folder / "openssl.cnf")]

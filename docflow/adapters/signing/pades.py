@@ -21,7 +21,7 @@ from docflow.adapters.signing.asic import AsicMaker
 from docflow.adapters.signing.blanks import fill_blanks
 from docflow.adapters.signing.keys import open_key
 from docflow.adapters.signing.opened_keys import OpenedKeys
-from docflow.adapters.signing.pdf_library import CHUNK, pdf_errors, settle, settle_classes, whole_or_nothing
+from docflow.adapters.signing.pdf_library import CHUNK, ONE_AT_A_TIME, pdf_errors, settle_classes, whole_or_nothing
 from docflow.adapters.signing.pkcs12 import KeyCache, require_fit
 from docflow.adapters.signing.prepared import Certificates, Place, open_update, signer_name
 from docflow.adapters.signing.proving import Prover
@@ -131,23 +131,24 @@ class PadesSigner:
 
 
 def _certificates(signer: Signer) -> Certificates:
-    own = signer.signing_cert
-    if own is None:
-        raise SigningFailed("There is no certificate with the signing key. Have a complete key issued.")
-    above = tuple(each for each in signer.cert_registry if each.sha256 != own.sha256)
-    settle((own, *above))
-    return Certificates(own, above)
+    """Read anew from their bytes: pyHanko builds parts of certificates into what it signs, and changes them there."""
+    with ONE_AT_A_TIME:
+        own = signer.signing_cert
+        if own is None:
+            raise SigningFailed("There is no certificate with the signing key. Have a complete key issued.")
+        first = own.dump()
+        others = [each for each in (one.dump() for one in signer.cert_registry) if each != first]
+    return Certificates.of(first, *others)
 
 
 def _read(certificates: tuple[bytes, ...]) -> Certificates:
     """Raises SigningFailed where they cannot be read, or the first of them is not fit for signing now."""
     try:
-        own, *above = (x509.Certificate.load(each, strict=True) for each in certificates)
-        settle((own, *above))
+        held = Certificates.of(*certificates)
     except (ValueError, TypeError, LookupError) as error:
         raise SigningFailed(f"The certificate cannot be read ({error}). Send it in DER or PEM.") from error
-    require_fit(own, datetime.now(UTC))
-    return Certificates(own, tuple(above))
+    require_fit(held.own, datetime.now(UTC))
+    return held
 
 
 def _signed(certificate: x509.Certificate, level: Level, signed_at: datetime, stamper: Stamper | None) -> Signed:

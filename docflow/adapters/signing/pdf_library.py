@@ -1,7 +1,7 @@
 """What making and checking signatures share of how the PDF library has to be treated."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -9,7 +9,7 @@ from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import BinaryIO, cast
 
-from asn1crypto import core, x509
+from asn1crypto import core
 from pyhanko.pdf_utils.misc import PdfError
 
 from docflow.domain.errors import DocflowError, SigningFailed
@@ -20,7 +20,7 @@ CHUNK = 1 << 20  # bytes read at a time
 ONE_AT_A_TIME = Lock()
 """asn1crypto, below pyHanko, fills in classes and parsed certificates at their first use, and two threads that do so
 at once leave a field out. Hold it where that may happen for what threads share; never while something is waited for.
-After ``settle_classes`` and ``settle`` nothing is left to be filled in, and nothing has to be held."""
+After ``settle_classes`` no class is left to be filled in; what a thread has parsed for itself needs no lock."""
 
 
 @contextmanager
@@ -48,15 +48,6 @@ def _settle_classes() -> None:
         waiting.extend(each.__subclasses__())
         with suppress(TypeError, ValueError, AttributeError):  # some need a value, which comes after the filling in
             each()
-
-
-def settle(certificates: Iterable[x509.Certificate]) -> None:
-    """Have certificates parsed to their last field, so that threads may share them."""
-    with ONE_AT_A_TIME:
-        for certificate in certificates:
-            for lazy in ("native", "critical_extensions", "issuer_serial", "self_signed", "sha256"):
-                getattr(certificate, lazy)
-            certificate.dump()
 
 
 @contextmanager

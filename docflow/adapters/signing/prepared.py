@@ -48,6 +48,13 @@ class Certificates:
     own: x509.Certificate
     above: tuple[x509.Certificate, ...] = ()
 
+    @classmethod
+    def of(cls, own: bytes, *above: bytes) -> "Certificates":
+        """From DER. Raises ValueError where one is no certificate."""
+        first, *others = (x509.Certificate.load(each, strict=True) for each in (own, *above))
+        first.native  # noqa: B018 - parses it to its depths, which is where it fails
+        return cls(first, tuple(others))
+
     @property
     def algorithm(self) -> Literal["rsa", "ecdsa"]:
         """Raises SigningFailed where its key is of neither kind."""
@@ -112,11 +119,10 @@ class Place:
     def of(cls, facts: Mapping[str, Any]) -> "Place":
         """Raises SigningFailed where these are no facts of a prepared signature."""
         try:
-            own, *above = (x509.Certificate.load(b64decode(text)) for text in facts["certificates"])
             return cls(
                 PreparedByteRangeDigest(b64decode(facts["document_digest"]), facts["start"], facts["end"]),
                 b64decode(facts["attributes"]),
-                Certificates(own, tuple(above)),
+                Certificates.of(*map(b64decode, facts["certificates"])),
                 Level(facts["level"]),
                 datetime.fromisoformat(facts["signed_at"]),
             )

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from asn1crypto import cms, tsp, x509
+from asn1crypto import cms, core, tsp, x509
 from pyhanko.sign.general import extract_certificate_info, extract_signer_info
 from pyhanko.sign.timestamps import TimeStamper
 from pyhanko.sign.validation.errors import SignatureValidationError
@@ -136,9 +136,9 @@ class Stamper(TimeStamper):
 
 
 def _read(reply: bytes, digest: bytes, algorithm: str, nonce: int) -> tuple[cms.ContentInfo, TimeStamp]:
-    response = tsp.TimeStampResp.load(reply, strict=True)
-    _require_granted(response["status"])
-    token = response["time_stamp_token"]
+    # in two steps, as a refusal holds no token and the library has none without
+    _require_granted(tsp.PKIStatusInfo.load(core.Sequence.load(reply, strict=True)[0].dump()))
+    token = tsp.TimeStampResp.load(reply)["time_stamp_token"]
     signed = token["content"]
     enclosed = signed["encap_content_info"]["content"]
     info = enclosed.parsed
