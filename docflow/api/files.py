@@ -100,12 +100,14 @@ class RenditionKind(StrEnum):
     TEXT = "text"
     PREVIEW = "preview"
     THUMBNAIL = "thumbnail"
+    PDF = "pdf"
 
 
 RENDITION_TYPES = {
     RenditionKind.TEXT: ("text/plain; charset=utf-8", "txt"),
     RenditionKind.PREVIEW: ("image/png", "png"),
     RenditionKind.THUMBNAIL: ("image/png", "png"),
+    RenditionKind.PDF: ("application/pdf", "pdf"),
 }
 GUARDS = {
     "X-Content-Type-Options": "nosniff",
@@ -132,7 +134,7 @@ def get_file(
     rendition: RenditionKind | None = None,
     disposition: Literal["attachment", "inline"] = "attachment",
 ) -> Response:
-    """A file's bytes, or text, preview or thumbnail made from them. Ranges are answered.
+    """A file's bytes, or text, preview, thumbnail or (of office documents) PDF made from them. Ranges are answered.
 
     `Text-Source` says where a text is from: `file`, or `ocr` where it was read from the pictures of pages.
     """

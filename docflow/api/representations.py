@@ -23,6 +23,7 @@ from docflow.domain.audit import instant
 from docflow.domain.deadlines import overdue
 from docflow.domain.directory import Directory, Person, Unit
 from docflow.domain.lifecycle import ENDS
+from docflow.services.renditions import OFFICE
 
 Json = dict[str, Any]
 ROOT = "/api/v1"
@@ -150,8 +151,13 @@ def file_json(document: Document, file: DocumentFile) -> Json:
         "derived_from": str(file.derived_from) if file.derived_from else None,
         "current": file.kind == "attachment" or file.id in current,
         "created_at": when(file.created_at),
-        "links": {"self": own} | {kind: f"{own}?rendition={kind}" for kind in ("text", "preview", "thumbnail")},
+        "links": {"self": own} | {kind: f"{own}?rendition={kind}" for kind in _renditions(file)},
     }
+
+
+def _renditions(file: DocumentFile) -> tuple[str, ...]:
+    made = ("text", "preview", "thumbnail")
+    return (*made, "pdf") if file.media_type in OFFICE else made
 
 
 def task_json(task: Task, document: Document, directory: Directory, now: datetime) -> Json:

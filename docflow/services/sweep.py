@@ -38,7 +38,7 @@ UNCLOSED = text(
 SELECT d.id FROM document d
 WHERE d.state = 'dispatch' AND d.step = 'deliver' AND d.held_at IS NULL
   AND NOT EXISTS (SELECT FROM delivery v WHERE v.document_id = d.id AND v.kind = 'document'
-                  AND v.state IN ('queued', 'failed'))
+                  AND v.channel <> 'paper' AND v.state IN ('queued', 'failed'))
 ORDER BY d.id LIMIT :most
 """
 )
