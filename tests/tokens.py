@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,6 +98,8 @@ class Tokens:
             self.add(token, "rsa", key, self.authority.issue(key, "Lê Văn Thư", "vanthu1"))
         curve = ec.generate_private_key(ec.SECP256R1())
         self.add("clerk", "ec", curve, self.authority.issue(curve, "Trần Thị Hạnh", "chutich"), "02")
+        seal = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.add("clerk", "seal", seal, self.authority.issue(seal, "UBND huyện Bình Minh", "agency"), "05")
         old = ec.generate_private_key(ec.SECP256R1())
         self.add("clerk", "old", old, self.authority.issue(old, "Lê Văn Thư", "vanthu1", days=-3), "03")
         bare = ec.generate_private_key(ec.SECP256R1())
@@ -127,18 +128,17 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
+_made: list[Tokens] = []
+"""Once a process, whichever modules ask: the library looks for tokens when it is loaded, and never again."""
+
+
 @pytest.fixture(scope="session")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokens]:
-    """Made before the library is loaded: it looks for tokens only then."""
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     lacking()
-    before = os.environ.get("SOFTHSM2_CONF")
-    made = Tokens(tmp_path_factory.mktemp("softhsm"), Authority())
-    made.fill()
-    yield made
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-    else:
-        os.environ["SOFTHSM2_CONF"] = before
+    if not _made:
+        _made.append(Tokens(tmp_path_factory.mktemp("softhsm"), Authority()))
+        _made[0].fill()
+    return _made[0]
 
 
 class StrictLibrary:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from docflow.cli import audit, config, doctor, intake, people, sla
+from docflow.cli import audit, config, doctor, intake, people, sign, sla
 from docflow.cli.group import DataDir, commands, console
 from docflow.domain.errors import Invalid
 
@@ -21,6 +21,7 @@ app.add_typer(people.tokens, name="token")
 app.add_typer(intake.app, name="intake")
 app.add_typer(audit.app, name="audit")
 app.command()(doctor.doctor)
+app.command()(sign.sign)
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the API. Default: the last one, or 8000.")]
 

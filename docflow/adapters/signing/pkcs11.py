@@ -225,14 +225,14 @@ def _private_key(session: pkcs11.Session, key: Pkcs11Key) -> Any:
 def _certificates(
     session: pkcs11.Session, key: Pkcs11Key, key_id: bytes | None
 ) -> tuple[Certificate, Sequence[Certificate]]:
-    """The key's own, by its id or else its label, and all others in the token."""
+    """The key's own, by its id or else its label, and those of authorities in the token."""
     stored = list(session.get_objects({Attribute.CLASS: ObjectClass.CERTIFICATE}))
     own = next((c for c in stored if key_id and _attribute(c, Attribute.ID) == key_id), None)
     own = own or next((c for c in stored if _attribute(c, Attribute.LABEL) == key.label), None)
     if own is None:
         raise SigningFailed(f"{_whose(key)} holds no certificate for its key '{key.label}'. Have it written there.")
-    loaded = [Certificate.load(c[Attribute.VALUE]) for c in stored if c is not own]
-    return Certificate.load(own[Attribute.VALUE]), loaded
+    others = (Certificate.load(c[Attribute.VALUE]) for c in stored if c is not own)
+    return Certificate.load(own[Attribute.VALUE]), [each for each in others if each.ca]
 
 
 def _only_raw(session: pkcs11.Session, certificate: Certificate) -> bool:
