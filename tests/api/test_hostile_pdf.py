@@ -12,5 +12,15 @@ def test_a_hostile_pdf_is_stored_at_once_and_costs_the_api_nothing(http: Http) -
     answer = http.post("vanthu1", "/documents", **form(HOSTILE))
     assert answer.status_code == 201, answer.text
     assert monotonic() - began < 5
-    signatures = http.get("vanthu1", answer.json()["links"]["signatures"])
-    assert signatures.status_code in (200, 422)
+
+
+def test_the_signatures_of_a_hostile_pdf_are_answered_in_words(http: Http) -> None:
+    document = http.post("vanthu1", "/documents", **form(HOSTILE)).json()
+
+    answer = http.get("vanthu1", document["links"]["signatures"])
+
+    assert answer.status_code == 200, answer.text
+    (item,) = answer.json()["items"]
+    assert item["signatures"] == []
+    assert item["verdict"] in ("none", "failed")
+    assert bool(item["reason"]) is (item["verdict"] == "failed")
