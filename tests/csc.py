@@ -53,7 +53,7 @@ class RemoteService:
         name = request.path.removeprefix("/csc/v1/")
         self.calls.append(name)
         await asyncio.sleep(self.delay)
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+        if TOKEN and request.headers.get("authorization") != f"Bearer {TOKEN}":
             return refusal("invalid_token", "The access token is wrong", 401)
         if self.broken:
             return web.Response(text="<html>not a service</html>")

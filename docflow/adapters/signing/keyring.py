@@ -19,7 +19,7 @@ class HouseKeys:
 
     def __init__(self, folder: Path, secrets: Mapping[str, SecretStr], authority: DemoAuthority) -> None:
         self._folder = folder
-        self._secrets = {name.lower(): secret for name, secret in secrets.items()}
+        self._secrets = secrets
         self._authority = authority
 
     def of(self, owner: str, signing: SigningSettings, pin: str | None) -> SignerKey | None:
@@ -52,7 +52,7 @@ class HouseKeys:
         return found
 
     def _kept(self, name: str | None) -> str | None:
-        secret = self._secrets.get(name.lower()) if name else None
+        secret = self._secrets.get(name) if name else None
         return secret.get_secret_value() or None if secret else None
 
     def _access_token(self, settings: CscSettings) -> str:
