@@ -85,6 +85,7 @@ def office(folder: Path) -> Iterator[Office]:
                 demo = config_files.load_demo(container.settings.config_dir / "demo")
                 people.load_demo(session, demo, PASSWORD, container.clock())
             container.authority.issue("chutich", "Nguyễn Văn Hùng", "UBND huyện Bình Minh")
+            container.authority.issue("agency", "UBND huyện Bình Minh", "UBND huyện Bình Minh")
             house.open()
             yield _signed_in(Office(house, sink))
 

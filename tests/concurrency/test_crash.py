@@ -18,7 +18,9 @@ from tests.concurrency.crash_house import Killer, Office, in_parallel, kill_fami
 DOCUMENTS = 200
 OUTGOING_EVERY = 4
 INCOMING_ACTIONS = Counter(create=1, register=1, assign=1, submit=1, dispatch=1)
-OUTGOING_ACTIONS = Counter(create=1, assign=1, submit=1, approve=2, sign=1, register=1, dispatch=1, deliver=1, settle=1)
+OUTGOING_ACTIONS = Counter(
+    create=1, assign=1, submit=1, approve=2, sign=1, register=1, seal=1, dispatch=1, deliver=1, settle=1
+)
 
 
 @pytest.mark.xdist_group("prefect")
