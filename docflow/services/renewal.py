@@ -26,6 +26,7 @@ from docflow.services.asked import Asked
 from docflow.services.files import next_version, record_blob
 from docflow.services.pictures import Pictures
 from docflow.services.ports import ObjectStore, Signed, Signer, StoredObject, Trust, Verifier
+from docflow.services.signing_work import require_good
 from docflow.services.transition import Moved, move
 
 RENEW = "renew"
@@ -56,17 +57,9 @@ def make(store: ObjectStore, signer: Signer, verifier: Verifier, trust: Trust, d
             raise SigningFailed(
                 "The new time stamp's certificate has ended already. Set DOCFLOW_TSA_URL to another authority."
             )
-        _require_good(verifier, target, due.media_type, trust)
+        require_good(verifier.verify(target, due.media_type, trust))
         with target.open("rb") as data:
             return Renewed(due, store.put(data, media_type=due.media_type), signed)
-
-
-def _require_good(verifier: Verifier, target: Path, media_type: str, trust: Trust) -> None:
-    reports = verifier.verify(target, media_type, trust)
-    bad = next((r for r in reports if not (r.intact and r.trusted)), None)
-    if bad is not None or not reports:
-        what = f"{bad.field}: {bad.reason}" if bad is not None else "no signature is found in it"
-        raise SigningFailed(f"The renewed file does not verify ({what}). The one before it stays.")
 
 
 def renew_document(session: Session, pictures: Pictures, renewed: Renewed, asked: Asked) -> Moved:

@@ -209,7 +209,7 @@ def test_a_sealed_attachment_is_renewed_by_itself(district: District, clock: Clo
         (SigningFailed("The file holds no signature."), None, "no signature"),
         (None, Judge([report(), report(intact=False)]), "does not verify"),
         (None, Judge([report(trusted=False)]), "does not verify"),
-        (None, Judge([]), "no signature is found"),
+        (None, Judge([]), "no signature found"),
     ],
 )
 def test_what_fails_is_tried_again_each_day_and_the_clerks_hear_of_it_once(
