@@ -25,10 +25,10 @@ AT_ONCE = 4
 LOOK = 15.0  # seconds between looks where no news comes; the shortest delay before another try
 
 
-@flow(name="hand-out", flow_run_name=run_name, persist_result=False, validate_parameters=False)
+@flow(name="hand_out", flow_run_name=run_name, persist_result=False, validate_parameters=False)
 async def hand_out(stay: bool = False) -> int:
     """Hand out what is due. Returns how many deliveries were tried."""
-    return await take_turns("hand-out", _turn, stay=stay, nap=LOOK)
+    return await take_turns("hand_out", _turn, stay=stay, nap=LOOK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,17 @@ def _secret(container: Container) -> Callable[[str], bytes | None]:
 
 
 def _mail(engine: Engine, load: _Load, mail: LinkMail) -> None:
+    """No link leaves before what waits behind it was looked at."""
+    container = engine.container
+
     def send() -> tuple[DeliveryState, str]:
         letter = portal.mail_of(mail, load.house, load.portal)
-        return DeliveryState.SENT, engine.container.mailer.send(letter)
+        for file in mail.parcel.files:
+            pouch.path(file)
+        return DeliveryState.SENT, container.mailer.send(letter)
 
-    _carried(engine, mail.parcel, send)
+    with closing(Pouch(container.store, soundness(container).require)) as pouch:
+        _carried(engine, mail.parcel, send)
 
 
 def _carried(engine: Engine, parcel: Parcel, send: Callable[[], tuple[DeliveryState, str]]) -> None:

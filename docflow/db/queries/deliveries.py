@@ -53,7 +53,10 @@ def across(
     session: Session, sight: Sight, filters: DeliveryFilters, after: UUID | None, limit: int
 ) -> list[tuple[Delivery, Document]]:
     """Newest first; only of documents that are to be seen."""
-    where: list[ColumnElement[bool]] = [Delivery.kind.not_in(BEHIND_THE_SCENES), Delivery.state.in_(filters.states or NEEDING_A_LOOK)]
+    where: list[ColumnElement[bool]] = [
+        Delivery.kind.not_in(BEHIND_THE_SCENES),
+        Delivery.state.in_(filters.states or NEEDING_A_LOOK),
+    ]
     if filters.channels:
         where.append(Delivery.channel.in_(filters.channels))
     if filters.group is not None:
