@@ -48,6 +48,7 @@ def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(wi
         "workflows.renew.renew",
         "workflows.retain.retain",
         "workflows.sweep.sweep_once",
+        "workflows.verify.verify",
     ]
     assert {d["work_pool_name"] for d in found} == {POOL}
 
