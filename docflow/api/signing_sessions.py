@@ -42,9 +42,9 @@ def post_signing(call: Calling, document_id: UUID, raw: Raw) -> Response:
     """
     container = call.container
     with container.sessions.begin() as session:
-        identity = call.identify(session, WRITE)
+        reader = _reader(session, call, document_id, WRITE)
         start = parse(Start, raw)
-        asked = call.asked(identity, start)
+        asked = call.asked_again(reader, start)
         work = sessions.begin(session, container.pictures, document_id, start, asked)
     if isinstance(work, Moved):
         return _created(work.answer, repeated=True)
@@ -80,9 +80,10 @@ def put_signing(call: Calling, document_id: UUID, session_id: UUID, raw: Raw) ->
     """Finish it. The signed file is stored only once it verifies; then the document moves as by `sign` or `seal`."""
     container = call.container
     with container.sessions.begin() as session:
-        identity = call.identify(session, WRITE)
+        reader = _reader(session, call, document_id, WRITE)
+        sessions.find_session(session, document_id, session_id, reader.asked)
         finish = parse(Finish, raw)
-        asked = call.asked(identity, finish)
+        asked = call.asked_again(reader, finish)
         what = sessions.waiting(session, container.pictures, document_id, session_id, asked)
     if isinstance(what, sessions.Waiting):
         made = sessions.complete(container.workshop, what, finish)
@@ -106,6 +107,7 @@ def delete_signing(call: Calling, document_id: UUID, session_id: UUID) -> Respon
 
 
 def _reader(session: Session, call: Call, document_id: UUID, scope: str) -> Reader:
+    """Whoever may not see the document hears nothing of what was sent."""
     reader = call.reader(session, scope)
     find(session, reader, document_id)
     return reader
