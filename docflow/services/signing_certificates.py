@@ -17,12 +17,18 @@ NAMES = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_
 def read_certificates(text: str) -> tuple[bytes, ...]:
     """DER of each in a PEM text, or of the one in base64 DER. Raises ValueError."""
     if "-----BEGIN" in text:
-        return tuple(each.public_bytes(Encoding.DER) for each in x509.load_pem_x509_certificates(text.encode()))
+        return tuple(_der(each) for each in x509.load_pem_x509_certificates(text.encode()))
     try:
         der = b64decode("".join(text.split()), validate=True)
     except binascii.Error as error:
         raise ValueError("is neither PEM nor base64") from error
-    return (x509.load_der_x509_certificate(der).public_bytes(Encoding.DER),)
+    return (_der(x509.load_der_x509_certificate(der)),)
+
+
+def _der(certificate: x509.Certificate) -> bytes:
+    """Raises ValueError where the subject, which is read late, cannot be."""
+    assert certificate.subject is not None
+    return certificate.public_bytes(Encoding.DER)
 
 
 def require_own(certificate: bytes, username: str, name: str) -> None:
