@@ -37,7 +37,7 @@ class Scene:
         """Wait until nothing is left to advance, to deliver, to escalate or to tell; ``also`` names further topics."""
         self.container.waker.wake()
         deadline = time.monotonic() + PATIENCE
-        while waiting := self._waiting(("advance", *also)):
+        while waiting := self._waiting(("advance", "verify", *also)):
             if time.monotonic() > deadline:
                 raise Unavailable(f"The worker does not come to rest: {waiting}. See logs/worker.log.")
             time.sleep(0.1)
