@@ -24,9 +24,10 @@ def run(
 
     Raises TimeoutError where it had to be killed after so many ``seconds``.
     """
+    # -B: a limit on file size would cut off the bytecode it caches, and break the module for everybody after it.
     given = [str(one.resolve()) if isinstance(one, Path) else one for one in arguments]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-m", module, *given],
+        [sys.executable, "-I", "-B", "-m", module, *given],
         stdin=subprocess.DEVNULL,
         stdout=answer or subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -90,7 +90,7 @@ class LimitedVerifier:
 
     @staticmethod
     def _command() -> list[str]:
-        return [sys.executable, "-I", "-m", _WORKER]
+        return [sys.executable, "-I", "-B", "-m", _WORKER]
 
 
 def _understood(ended: Ended) -> dict[str, Any]:
