@@ -118,6 +118,12 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "exchange_updates": ("Nơi gửi đã cập nhật {vi}", "The sender updated {en}"),
     "exchange_replaces": ("Nơi gửi đã thay thế {vi}", "The sender replaced {en}"),
     "signature_broken": ("Chữ ký số trong {vi} không còn nguyên vẹn", "A signature in {en} does not hold"),
+    "successor_replaces": ("{vi} được một văn bản khác thay thế", "Another document replaces {en}"),
+    "successor_corrects": ("{vi} được một văn bản khác đính chính", "Another document corrects {en}"),
+    "renewal_failed": (
+        "Chưa gia hạn được dấu thời gian cho chữ ký của {vi}",
+        "The signatures of {en} could not get a new time stamp",
+    ),
     "delivery_failed": ("Không gửi được {vi} đến một nơi nhận", "{en} could not be sent to a recipient"),
 }
 _INTAKE: Mapping[str, tuple[str, str]] = {

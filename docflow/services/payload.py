@@ -53,7 +53,7 @@ def payload_of(context: Context, plan: Plan, name: str, asked: Asked) -> Row:
         "files": [_file(plan, asked, f) for f in plan.files],
         "deliveries": [_delivery(context, plan, d) for d in plan.deliveries],
         "signatures": [{"id": new_id()} | _fields(s) for s in plan.signatures],
-        "retentions": [_fields(r) for r in plan.retentions],
+        "retentions": _retentions(context, plan),
         "notices": [_notice(n) for n in plan.notices],
         "calls": [_call(c) for c in plan.calls],
         "entries": _entries(plan, asked),
@@ -268,6 +268,16 @@ def _stage_times(plan: Plan) -> list[Row]:
 
 def _fields(row: Any) -> Row:
     return {name: getattr(row, name) for name in row.__slots__}
+
+
+def _retentions(context: Context, plan: Plan) -> list[Row]:
+    """Every file that comes to a document under legal hold is held, too; one row a hash."""
+    held = context.row.get("held_legally_at") is not None
+    files = [{"sha256": f.sha256, "wanted_until": plan.now, "wanted_hold": True} for f in plan.files] if held else []
+    wanted = {row["sha256"]: row for row in files}
+    for retention in plan.retentions:
+        wanted[retention.sha256] = _fields(retention) | {"wanted_hold": held or retention.wanted_hold}
+    return list(wanted.values())
 
 
 def _file(plan: Plan, asked: Asked, file: Any) -> Row:

@@ -1,5 +1,6 @@
 """A legal hold keeps a document's files whatever their age: over HTTP, down to the object store."""
 
+import io
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -134,3 +135,13 @@ def test_a_hold_without_a_reason_is_refused(http: Http, problem: Check) -> None:
     body = {"on": True, "reason": " "}
     problem(http("thanhtra2", "PUT", f"/documents/{document['id']}/legal-hold", json=body), 422, "validation_failed")
     assert shown(http, document["id"])["on"] is False
+
+
+def test_files_that_come_later_are_held_too(http: Http) -> None:
+    document = document_with(http, b"%PDF-1.4 " + os.urandom(8))
+    put(http, "thanhtra2", document["id"])
+    upload = {"files": [("files", ("sau.pdf", io.BytesIO(b"%PDF-1.4 " + os.urandom(8)), "application/pdf"))]}
+    assert http.post("vanthu1", f"/documents/{document['id']}/files", **upload).status_code == 201
+    do_round(http.container)
+    files = shown(http, document["id"])["files"]
+    assert [f["held"] for f in files] == [True, True]

@@ -161,7 +161,8 @@ _PARTS = {
     sha256 text, wanted_until timestamptz, wanted_hold bool)
   WHERE {own}
   ON CONFLICT (sha256) DO UPDATE SET wanted_until = greatest(retention.wanted_until, excluded.wanted_until),
-    state = 'queued', next_attempt_at = excluded.next_attempt_at
+    wanted_hold = retention.wanted_hold OR excluded.wanted_hold, state = 'queued', attempts = 0,
+    next_attempt_at = excluded.next_attempt_at
 """,
     "notices": """
   INSERT INTO notification (id, user_id, document_id, kind, key, data, urgent, instead_of, created_at, deliver_at,
