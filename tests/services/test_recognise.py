@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from docflow.adapters.inspect.recognise import TesseractRecogniser
 from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.domain.errors import Unavailable, UnsupportedFile
+from docflow.domain.signing_settings import Level
+from docflow.services.ports import SignatureOrder
 from docflow.services.recognition import Page, Signed
 from tests.scans import ANNEX, PAPER, needs_tesseract, scan
 from tests.services.test_render import canvas, exponential, one_page
@@ -69,7 +72,8 @@ def test_what_is_signed_is_left_alone(tmp_path: Path) -> None:
     letter, signed = tmp_path / "letter.pdf", tmp_path / "signed.pdf"
     letter.write_bytes(scan())
     key = authority.issue("phuong.nt", "Nguyễn Thị Phượng", "UBND huyện Bình Minh")
-    PadesSigner([authority.root_certificate]).sign(letter, signed, key=key, reason="", field="Signer1")
+    order = SignatureOrder("Signer1", Level.B_B, "", datetime.now(UTC))
+    PadesSigner().sign(letter, signed, key=key, order=order)
     with pytest.raises(Signed):
         read(tmp_path, signed.read_bytes())
 
