@@ -184,7 +184,10 @@ def test_what_is_no_pdf_is_signed_and_sealed_in_a_container(district: District) 
     (report,) = reports(district, signed)
     assert (report.signer, report.trusted) == ("Nguyễn Văn Hùng", True)
     assert register_as(district, doc, "vanthu1").answer["sealed"] is True
-    assert all(r.trusted for r in reports(district, file_of(district, doc)))
+    sealed = file_of(district, doc)
+    assert sealed["name"] == "a.docx.asice"
+    found = reports(district, sealed)
+    assert [(r.signer, r.trusted) for r in found] == [("Nguyễn Văn Hùng", True), ("UBND huyện Bình Minh", True)]
 
 
 def change(district: District, sql: str, **values: Any) -> None:

@@ -5,9 +5,10 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -38,8 +39,8 @@ _DIGESTS = {
     "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
 }
 _SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
-_MANIFEST = "META-INF/ASiCManifest001.xml"
-_SIGNATURE = "META-INF/signature001.p7s"
+_OWN = re.compile(r"META-INF/(ASiCManifest\d{3}\.xml|signature\d{3}\.p7s)")
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _CHUNK = 1 << 20
 _MOST_FILES = 1_000
@@ -65,19 +66,71 @@ class AsicMaker:
         timestamper: TimeStamper | None = None,
     ) -> cms.ContentInfo:
         """Write a container with ``source``, called ``name``, to ``target``; with a ``timestamper`` the signature is
-        CAdES B-T, else B-B. Returns the signature."""
-        with source.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").digest()
-        manifest = _manifest(name, digest)
+        CAdES B-T, else B-B. A ``source`` that is such a container already gets one more signature over the same files,
+        and keeps those it has. Returns the signature."""
+        held = _held(source)
+        number = sum(_is_manifest(entry) for entry in held) + 1
+        manifest_name, signature_name = f"META-INF/ASiCManifest{number:03}.xml", f"META-INF/signature{number:03}.p7s"
+        manifest = _manifest(signature_name, _digests(source, held) if held else {name: _digest(source)})
         signature = asyncio.run(_signed(manifest, signer, signed_at, timestamper))
         with zipfile.ZipFile(target, "w") as container:
             container.writestr(_entry("mimetype"), MEDIA_TYPE)
-            with source.open("rb") as content, container.open(_entry(name, source), "w", force_zip64=False) as out:
-                while piece := content.read(_CHUNK):
-                    out.write(piece)
-            container.writestr(_entry(_MANIFEST, manifest), manifest)
-            container.writestr(_entry(_SIGNATURE), signature.dump())
+            if held:
+                _take_over(source, held, container)
+            else:
+                _put_in(source, name, container)
+            container.writestr(_entry(manifest_name, manifest), manifest)
+            container.writestr(_entry(signature_name), signature.dump())
         return signature
+
+
+def _held(source: Path) -> list[str]:
+    """What lies in a file that is a container as made here, but for its type; nothing where it is anything else."""
+    try:
+        with zipfile.ZipFile(source) as container:
+            names = _names(container, source.stat().st_size)
+    except (_Refused, *_UNREADABLE):
+        return []
+    ours = all(_OWN.fullmatch(name) for name in names if name.upper().startswith("META-INF/"))
+    return names[1:] if names[:1] == ["mimetype"] and ours else []
+
+
+def _is_manifest(name: str) -> bool:
+    return name.startswith("META-INF/ASiCManifest")
+
+
+def _digest(source: Path) -> bytes:
+    with source.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
+
+
+def _digests(source: Path, held: list[str]) -> dict[str, bytes]:
+    """Of the files that were enclosed, by name."""
+    found = {}
+    with zipfile.ZipFile(source) as container:
+        for name in held:
+            if not name.startswith("META-INF/"):
+                digest = hashlib.sha256()
+                for piece in _pieces(container, name):
+                    digest.update(piece)
+                found[name] = digest.digest()
+    return found
+
+
+def _put_in(source: Path, name: str, container: zipfile.ZipFile) -> None:
+    with source.open("rb") as content, container.open(_entry(name, source), "w", force_zip64=False) as out:
+        while piece := content.read(_CHUNK):
+            out.write(piece)
+
+
+def _take_over(source: Path, held: list[str], container: zipfile.ZipFile) -> None:
+    with zipfile.ZipFile(source) as earlier:
+        for name in held:
+            entry = _entry(name, b"")
+            entry.file_size = earlier.getinfo(name).file_size
+            with container.open(entry, "w", force_zip64=False) as out:
+                for piece in _pieces(earlier, name):
+                    out.write(piece)
 
 
 def _entry(name: str, content: Path | bytes | None = None) -> zipfile.ZipInfo:
@@ -96,16 +149,16 @@ async def _signed(data: bytes, signer: Signer, signed_at: datetime, timestamper:
     )
 
 
-def _manifest(name: str, digest: bytes) -> bytes:
+def _manifest(signature: str, digests: Mapping[str, bytes]) -> bytes:
     ElementTree.register_namespace("asic", _ETSI)
     ElementTree.register_namespace("ds", _DSIG)
     root = ElementTree.Element(f"{{{_ETSI}}}ASiCManifest")
-    ElementTree.SubElement(
-        root, f"{{{_ETSI}}}SigReference", {"URI": _SIGNATURE, "MimeType": "application/pkcs7-signature"}
-    )
-    reference = ElementTree.SubElement(root, f"{{{_ETSI}}}DataObjectReference", {"URI": quote(name)})
-    ElementTree.SubElement(reference, f"{{{_DSIG}}}DigestMethod", {"Algorithm": _SHA256})
-    ElementTree.SubElement(reference, f"{{{_DSIG}}}DigestValue").text = base64.b64encode(digest).decode("ascii")
+    told = {"URI": signature, "MimeType": "application/pkcs7-signature"}
+    ElementTree.SubElement(root, f"{{{_ETSI}}}SigReference", told)
+    for name, digest in digests.items():
+        reference = ElementTree.SubElement(root, f"{{{_ETSI}}}DataObjectReference", {"URI": quote(name)})
+        ElementTree.SubElement(reference, f"{{{_DSIG}}}DigestMethod", {"Algorithm": _SHA256})
+        ElementTree.SubElement(reference, f"{{{_DSIG}}}DigestValue").text = base64.b64encode(digest).decode("ascii")
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
 
@@ -134,7 +187,7 @@ async def reports(source: Path, inquiry: Inquiry) -> list[SignatureReport]:
         with zipfile.ZipFile(source) as container:
             names = _names(container, source.stat().st_size)
             claims = list(_claims(container, names))
-    except (_Refused, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
+    except (_Refused, *_UNREADABLE) as error:
         raise SigningFailed(f"The container cannot be trusted to be read: {error}. {ASK_SENDER}") from error
     return [await _report(claim, inquiry) for claim in claims]
 
