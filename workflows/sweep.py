@@ -7,6 +7,7 @@ from uuid import UUID
 
 from prefect import flow
 
+from docflow.db.queries.signing_sessions import expire_sessions
 from docflow.domain.errors import DocflowError
 from docflow.services import dispatch, recalculation, sweep
 from workflows.engine import Engine, attempt, here, run_name
@@ -15,7 +16,7 @@ _log = logging.getLogger(__name__)
 EVERY = 60.0
 OWN_FLOWS = [
     *("router", "deliver", "render", "index", "recognise", "escalate", "notify", "mail_notices", "call_webhooks"),
-    *("exchange", "intake_folder", "intake_mailbox", "sweep"),
+    *("exchange", "intake_folder", "intake_mailbox", "hand_out", "verify", "retain", "renew", "sweep"),
 ]
 _NAMED = "on "
 
@@ -35,10 +36,11 @@ class Swept:
     mirrored: int
     runs: int
     recalculated: int
+    expired: int
 
     @property
     def total(self) -> int:
-        return self.freed + self.driven + self.closed + self.mirrored + self.runs + self.recalculated
+        return self.freed + self.driven + self.closed + self.mirrored + self.runs + self.recalculated + self.expired
 
 
 @flow(name="sweep", flow_run_name=run_name, persist_result=False, validate_parameters=False)
@@ -63,7 +65,8 @@ async def sweep_all(engine: Engine, place: _Place) -> int:
     mirrored = await engine.in_thread(_mirror, engine) if engine.prefect else 0
     runs = await engine.in_thread(close_stranded_runs, engine) if engine.alive else 0
     recalculated = await engine.in_thread(_recalculate, engine)
-    swept = Swept(freed, driven, closed, mirrored, runs, recalculated)
+    expired = await engine.in_thread(_expire, engine)
+    swept = Swept(freed, driven, closed, mirrored, runs, recalculated, expired)
     if swept.total:
         _log.warning("swept: %s", swept)
         engine.container.waker.wake()
@@ -106,6 +109,13 @@ def _mirror(engine: Engine) -> int:
     container = engine.container
     with container.sessions.begin() as session:
         return sweep.requeue_mirror(session, container.clock())
+
+
+def _expire(engine: Engine) -> int:
+    """Signatures that were prepared and never came."""
+    container = engine.container
+    with container.sessions.begin() as session:
+        return expire_sessions(session, container.clock())
 
 
 def _recalculate(engine: Engine) -> int:

@@ -123,9 +123,10 @@ def request_id_of(request: Request) -> str:
 def failure(error: kinds.DocflowError, request_id: str) -> Response:
     status, title = status_of(error)
     more = dict(error.details)
+    code = str(more.get("code", error.code))
     if "field" in more and "errors" not in more:
-        more["errors"] = [{"field": more["field"], "message": error.message, "code": error.code}]
-    return problem(status, title, error.message, error.code, request_id, more, _headers(status, error))
+        more["errors"] = [{"field": more["field"], "message": error.message, "code": code}]
+    return problem(status, title, error.message, code, request_id, more, _headers(status, error))
 
 
 def _headers(status: int, error: kinds.DocflowError) -> dict[str, str]:

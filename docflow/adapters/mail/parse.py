@@ -84,10 +84,11 @@ class LimitedMailParser:
     @staticmethod
     def _command() -> list[str]:
         # -S: no site-packages' start-up files; -P and -s: nothing from the working folder or the home. The few
-        # libraries that some mails need are found where this process finds them.
+        # libraries that some mails need are found where this process finds them. -B: see inspect.limited.
         return [
             sys.executable,
             "-S",
+            "-B",
             "-P",
             "-s",
             "-m",
