@@ -1,6 +1,7 @@
 """What differs between a signed revision of a PDF and the file as it is now, in a few words for a clerk."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from pyhanko.pdf_utils.generic import ArrayObject, DictionaryObject, IndirectObject, PdfObject, StreamObject
 from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
@@ -115,9 +116,9 @@ def _same(was: PdfObject | None, now: PdfObject | None, depth: int = 0) -> bool:
 def _both(was: PdfObject, now: PdfObject, depth: int) -> bool:
     if depth >= 3 or not (isinstance(was, IndirectObject) and isinstance(now, IndirectObject)):
         return was == now if depth >= 3 else _same(_value(was), _value(now), depth + 1)
-    return was.reference == now.reference and _same(was.get_object(), now.get_object(), depth + 1)
+    return was.reference == now.reference and _same(_value(was), _value(now), depth + 1)
 
 
-def _value(one: PdfObject) -> PdfObject:
+def _value(one: Any) -> PdfObject:
     value: PdfObject = one.get_object()
     return value

@@ -6,6 +6,7 @@ be added that the signed revision named without having them ("shadow" attacks, N
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from pyhanko.pdf_utils.generic import ArrayObject, BooleanObject, DictionaryObject, PdfObject, Reference, StreamObject
 from pyhanko.pdf_utils.reader import HistoricalResolver
@@ -122,13 +123,13 @@ def _refuse_prepared(old: HistoricalResolver, new: HistoricalResolver) -> None:
         raise SuspiciousModification(f"The signed contents point at {missing}, which were added later.")
 
 
-def _added(old: HistoricalResolver, new: HistoricalResolver) -> set[Reference]:
+def _added(old: HistoricalResolver, new: Any) -> set[Reference]:
     xrefs = old.reader.xrefs
     fresh = new.explicit_refs_in_revision()
     return {ref for ref in fresh if xrefs.get_introducing_revision(ref) > old.revision}
 
 
-def _used(old: HistoricalResolver, ref: Reference) -> bool:
+def _used(old: Any, ref: Reference) -> bool:
     # pyHanko's own policy asks the same way; the answer is kept.
     old._load_reverse_xref_cache()
     return bool(old._get_usages_of_ref(ref))

@@ -48,8 +48,9 @@ class PdfVerifier:
 def look(
     source: Path, media_type: str, trust: Trust, *, evidence: Evidence | None = None, now: datetime | None = None
 ) -> Found:
-    """``now`` is when it is judged, the present moment unless told. ``evidence`` is what the authorities answered; without it nobody was asked yet, and then the missing answer is
-    held against no certificate. Raises SigningFailed, ConfigInvalid."""
+    """``now`` is when it is judged, the present moment unless told. ``evidence`` is what the authorities answered;
+    without it nobody was asked yet, and then the missing answer is held against no certificate. Raises SigningFailed,
+    ConfigInvalid."""
     hard = trust.revocation == "hard" and evidence is not None
     known = believed(trust, "hard-fail" if hard else "soft-fail", evidence or Evidence())
     inquiry = Inquiry(known, now or datetime.now(UTC), asks=trust.revocation != "off")
