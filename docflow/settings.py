@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     )
     clamd_url: str = Field(default="", description="tcp://host:port or unix:/path/socket")
     secrets: dict[str, SecretStr] = Field(default_factory=dict, description="DOCFLOW_SECRETS__NAME: by name")
+    portal_days: int = Field(default=30, ge=1, le=366, description="how long links of the portal open")
     upload_limit: int = Field(default=512 * 1024 * 1024, description="bytes of one file")
     mail_limit: int = Field(default=50 * 1024 * 1024, description="bytes of one raw message")
     database_pool: int = 20

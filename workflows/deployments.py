@@ -25,6 +25,7 @@ from docflow.settings import Settings
 from workflows.deliver import deliver
 from workflows.engine import prefect_settings
 from workflows.exchange import exchange_with_partners
+from workflows.hand_out import hand_out
 from workflows.intake_mailbox import intake_mailbox
 from workflows.notify import call_webhooks, mail_notices
 from workflows.recognise import recognise
@@ -55,6 +56,7 @@ SLOW = (
     Slow(mail_notices, timedelta(seconds=30), {"stay": False}),
     Slow(call_webhooks, timedelta(seconds=30), {"stay": False}),
     Slow(exchange_with_partners, timedelta(seconds=30), {"stay": False}),
+    Slow(hand_out, timedelta(seconds=30), {"stay": False}),
     Slow(retain, timedelta(seconds=30), {"stay": False}),
     Slow(renew, timedelta(minutes=10), {"stay": False}),
     Slow(intake_mailbox, timedelta(minutes=1), {"mailbox": "", "stay": False}),

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 
 from prefect import flow
 from sqlalchemy.orm import Session
@@ -53,8 +54,9 @@ async def _turn(engine: Engine) -> int:
 
 def _claim(engine: Engine) -> _Load:
     container, now = engine.container, engine.container.clock()
-    links = Portal(container.settings.base_url, container.address_key)
-    channels = ("webhook", "portal") if container.settings.smtp_url else ("webhook",)
+    settings = container.settings
+    links = Portal(settings.base_url, container.address_key, timedelta(days=settings.portal_days))
+    channels = ("webhook", "portal") if settings.smtp_url else ("webhook",)
     with container.sessions.begin() as session:
         parcels = _parcels(session, engine, channels)
         return _Load(

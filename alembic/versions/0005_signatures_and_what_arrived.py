@@ -234,6 +234,13 @@ def upgrade() -> None:
     op.add_column("delivery", sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("delivery", sa.Column("answered_by", sa.Uuid(), nullable=True))
     op.create_index(
+        "ix_delivery_to_look_at",
+        "delivery",
+        [sa.text("id DESC")],
+        unique=False,
+        postgresql_where=sa.text("state IN ('queued', 'failed', 'bounced', 'refused')"),
+    )
+    op.create_index(
         "ix_delivery_to_post",
         "delivery",
         ["created_at"],
@@ -263,6 +270,7 @@ def downgrade() -> None:
     op.drop_column("document", "held_legally_at")
     op.drop_column("document", "sealed_file_id")
     op.drop_constraint(op.f("fk_delivery_answered_by_document"), "delivery", type_="foreignkey")
+    op.drop_index("ix_delivery_to_look_at", table_name="delivery")
     op.drop_index(
         "ix_delivery_to_post", table_name="delivery", postgresql_where=sa.text("channel = 'paper' AND state = 'queued'")
     )

@@ -27,6 +27,7 @@ FLOWS = {
     "mail": "workflows.notify:mail_notices",
     "webhooks": "workflows.notify:call_webhooks",
     "exchange": "workflows.exchange:exchange_with_partners",
+    "hand_out": "workflows.hand_out:hand_out",
     "retain": "workflows.retain:retain",
     "renew": "workflows.renew:renew",
     "folder": "workflows.folder:intake_folder",

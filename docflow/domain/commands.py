@@ -108,18 +108,25 @@ Email = Annotated[str, StringConstraints(max_length=320)]
 class Recipient(Command):
     """Somebody an outgoing document goes to; ``channel`` says how. By edXML, ``address`` is a partner's name or one
     of its agency codes (``config/partners.yaml``), by webhook a partner's name; by portal, an e-mail address that gets
-    a link."""
+    a link. ``group`` says through which group it came."""
 
     name: Name
     address: Email = ""
     channel: Literal["email", "paper", "edxml", "webhook", "portal"] = "email"
+    group: Annotated[str, StringConstraints(max_length=63)] = ""
+
+
+class ToGroup(Command):
+    """All members of a group of ``config/recipients.yaml``."""
+
+    group: Name
 
 
 class Dispatch(Opening):
     """Left out, recipients are those of the document. ``groups`` are those of ``config/recipients.yaml``, beside them.
     ``answer_by``: an answer is asked of all, until then. ``pin`` opens the agency's key where the seal is missing."""
 
-    recipients: tuple[Recipient, ...] | None = Field(default=None, max_length=1000)
+    recipients: tuple[Recipient | ToGroup, ...] | None = Field(default=None, max_length=1000)
     groups: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     answer_by: Deadline | None = None
     note: Text = ""

@@ -29,6 +29,7 @@ from docflow.domain.ladders import Ladder, LadderFacts, LadderStep, Moment, Sla,
 from docflow.domain.mail_rules import ANY_PARTNER, Addressee, MailFacts, MailMatch, MailRule, RuleOutcome
 from docflow.domain.partners import Partner
 from docflow.domain.recipients import RecipientGroup
+from docflow.domain.recipients import findings as group_findings
 from docflow.domain.roles import Capacity, Role
 from docflow.domain.routes import DOCUMENT_CLOCK, Direction, Route
 from docflow.domain.signing_settings import RetentionSettings, SigningSettings, TrustAnchor
@@ -157,6 +158,7 @@ class Configuration(Checked):
                 *self._numbering(),
                 *self._intake(),
                 *self._signing(),
+                *group_findings(self.recipients),
             ]
         )
         return self

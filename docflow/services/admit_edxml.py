@@ -14,7 +14,7 @@ from docflow.domain.edxml import EXCHANGE, Business, EdxmlMessage, Status
 from docflow.domain.partners import Partner, by_organ
 from docflow.domain.routes import Direction
 from docflow.domain.timing import Urgency
-from docflow.services import exchange, exchange_status
+from docflow.services import exchange, exchange_status, linking
 from docflow.services.admit_mail import NO_SUBJECT, intake_files
 from docflow.services.asked import Asked
 from docflow.services.documents import NewDocument, create
@@ -150,12 +150,16 @@ def _trusted(case: Case) -> bool:
 def _relate(
     session: Session, pictures: Pictures, case: Case, document_id: UUID, earlier: UUID | None, asked: Asked
 ) -> None:
+    addresses = (*case.senders, *((case.partner.name,) if case.partner else ()))
     for reference in case.message.answers:
         year = (reference.promulgated or asked.now).year
         number = known.Number.of(reference.code, year, case.outgoing_books)
         ours = known.document_of_ours(session, reference.document_id, number)
         if ours is not None:
-            known.relate(session, document_id, ours, "answers", asked.now)
+            sent = known.deliveries_of(session, addresses, (reference.document_id,), number)
+            asking = next((s.id for s in sent if (s.document_id, s.kind) == (ours, "document")), None)
+            match = linking.Match(ours, asking, "document", "reference")
+            linking.answered(session, pictures, match, document_id, asked)
     if earlier is not None and case.message.business is not None:
         kind = RELATIONS[case.message.business]
         known.relate(session, document_id, earlier, kind, asked.now)

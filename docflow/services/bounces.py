@@ -1,6 +1,6 @@
 """What mail systems report of mails we sent (RFC 3464, RFC 8098) settles their deliveries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -88,6 +88,8 @@ def _settle(session: Session, pictures: Pictures, match: Match, report: MailRepo
     lock(session, match.document_id)
     delivery = session.get_one(Delivery, match.delivery_id, with_for_update=True, populate_existing=True)
     found = _told(report, delivery)
+    if delivery.channel == "portal" and found.event in ("delivered", "read"):
+        found = replace(found, event="noted")  # that the link arrived: the document waits until somebody comes for it
     was = DeliveryState(delivery.state)
     if was in _KNOWN_ALREADY[found.event]:
         return found

@@ -257,9 +257,11 @@ TAKE_BACK = text(
 INSERT INTO delivery (id, document_id, kind, recipient, address, channel, state, message_id, file_id, attempts,
                       next_attempt_at, last_error, answer, created_at)
 SELECT gen_random_uuid(), d.document_id, 'recall', d.recipient, d.address, d.channel, 'queued',
-       CASE d.channel WHEN 'email' THEN '<recall-' || substr(d.message_id, 2) ELSE d.message_id END,
+       CASE WHEN d.channel IN ('email', 'portal') THEN '<recall-' || substr(d.message_id, 2)
+       ELSE d.message_id END,
        NULL, 0, :now, '', '', :now
-FROM delivery d WHERE d.document_id = :id AND d.kind = 'document' AND d.channel IN ('email', 'edxml')
+FROM delivery d WHERE d.document_id = :id AND d.kind = 'document'
+  AND d.channel IN ('email', 'edxml', 'webhook', 'portal')
   AND d.state IN ('sent', 'delivered', 'read') AND d.id = coalesce(CAST(:only AS uuid), d.id)
 """
 )

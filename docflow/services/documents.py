@@ -15,13 +15,14 @@ from docflow.db.queries.context import Context, snapshot_of
 from docflow.domain.access import edits
 from docflow.domain.acts.reviewing import approve_again
 from docflow.domain.audit import GENESIS
-from docflow.domain.commands import Command, Recipient, clean_text
+from docflow.domain.commands import Command, Recipient, ToGroup, clean_text
 from docflow.domain.configuration import Configuration
 from docflow.domain.consequences import NewDelivery, NewFile
 from docflow.domain.directory import Directory, pool, unit_principal
 from docflow.domain.errors import Forbidden, IllegalTransition, Invalid, NotFound
 from docflow.domain.lifecycle import OPEN
 from docflow.domain.plan import Plan
+from docflow.domain.recipients import resolved
 from docflow.domain.roles import Role
 from docflow.domain.routes import Route
 from docflow.domain.searching import searchable
@@ -53,7 +54,7 @@ class Metadata(Command):
     ] = ""
     document_date: date | None = None
     answer_required: bool = False
-    recipients: tuple[Recipient, ...] = Field(default=(), max_length=1000)
+    recipients: tuple[Recipient | ToGroup, ...] = Field(default=(), max_length=1000)
     pages: Annotated[int, Field(ge=0, le=9999)] | None = None
     copies: Annotated[int, Field(ge=0, le=9999)] | None = None
     language: Annotated[str, StringConstraints(max_length=30), AfterValidator(clean_text)] = "Tiếng Việt"
@@ -183,7 +184,7 @@ def _row(
         "answer_required": new.answer_required,
         "trusted": trusted,
         "duplicate_of": twin,
-        "recipients": [r.model_dump() for r in new.recipients],
+        "recipients": listed(configuration, [r.model_dump() for r in new.recipients]),
         "details": details | ({"rule": rule} if rule else {}),
         "search": searchable(new.subject, new.issuer, new.number_symbol),
     }
@@ -210,6 +211,14 @@ def _owner(directory: Directory, actor: Actor, new: NewDocument) -> UUID:
     if new.direction == "outgoing" and person is not None and person.unit_id is not None:
         return person.unit_id
     return directory.root.id
+
+
+def listed(configuration: Configuration, recipients: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """As they are kept: groups resolved, each recipient once."""
+    return [
+        {name: value for name, value in one._asdict().items() if value or name != "group"}
+        for one in resolved(configuration.recipients, recipients)
+    ]
 
 
 def find_duplicate(session: Session, number_symbol: str, issuer: str) -> UUID | None:
@@ -265,7 +274,7 @@ class Patch(Command):
     number_symbol: Annotated[str, StringConstraints(max_length=42), AfterValidator(clean_text)] | None = None
     document_date: date | None = None
     document_type: Short | None = None
-    recipients: tuple[Recipient, ...] | None = Field(default=None, max_length=1000)
+    recipients: tuple[Recipient | ToGroup, ...] | None = Field(default=None, max_length=1000)
 
 
 PRINTED = ("subject", "document_type")
@@ -290,6 +299,8 @@ def mend(session: Session, pictures: Pictures, document_id: UUID, patch: Patch, 
             _known_type(snapshot.configuration, patch.document_type)
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
         plan.data["fields"] = sorted(changes)
+        if patch.recipients is not None:
+            changes["recipients"] = listed(snapshot.configuration, [r.model_dump() for r in patch.recipients])
         if patch.urgency is not None:
             plan.data |= _with_urgency(plan, patch.urgency)
         if snapshot.pinned_file_id is not None and (printed := _printed_anew(session, document_id, changes)):
@@ -319,8 +330,6 @@ def _require_may_mend(snapshot: Snapshot, actor: Actor) -> None:
 
 
 def _store(session: Session, document_id: UUID, changes: dict[str, Any]) -> None:
-    if "recipients" in changes:
-        changes["recipients"] = [dict(r) for r in changes["recipients"]]
     session.execute(update(Document).where(Document.id == document_id).values(**changes))
     if {"subject", "issuer", "number_symbol"} & changes.keys():
         document = session.get_one(Document, document_id, populate_existing=True)

@@ -20,12 +20,13 @@ from docflow.domain.partners import by_address
 from docflow.domain.plan import Plan
 from docflow.domain.roles import Role
 from docflow.domain.searching import searchable
-from docflow.domain.snapshot import Actor, Snapshot
+from docflow.domain.snapshot import Actor, ClockKind, Snapshot
+from docflow.services.answer_deadlines import take_answer
 from docflow.services.asked import Asked
 from docflow.services.letters import TakenIn
 from docflow.services.pictures import Pictures
 from docflow.services.ports import ParsedMail
-from docflow.services.transition import move
+from docflow.services.transition import lock, move
 
 FoundBy = Literal["token", "reference", "subject", "recipient"]
 _NOTATION = re.compile(r"\d{1,7}/[\w./-]*\w")
@@ -114,9 +115,14 @@ def answered(session: Session, pictures: Pictures, match: Match, answer_id: UUID
     session.execute(insert(Relation).values(**row).on_conflict_do_nothing())
     people = concerned(session, match.document_id)
 
+    lock(session, match.document_id)
+    all_there = take_answer(session, match.document_id, match.delivery_id, answer_id, asked.now)
+
     def planner(snapshot: Snapshot, actor: Actor) -> Plan:
         plan = Plan(snapshot, snapshot, actor, asked.now, new_id)
         plan.data |= {"document": str(answer_id), "relation": kind} | told(match)
+        if all_there:
+            plan.stop(ClockKind.ANSWER)
         key = f"answered:{answer_id}"
         reached = [plan.notify(person, "delivery_answered", key) for person in people]
         if not any(reached):

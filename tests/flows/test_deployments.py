@@ -30,8 +30,8 @@ def test_the_server_starts_with_the_pinned_versions(prefect_server: LocalPrefect
 
 def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(with_prefect: Container) -> None:
     with temporary_settings(prefect_settings(with_prefect.settings)):
-        pooled = "deliver render verify recognise mail_notices call_webhooks exchange retain renew intake_mailbox sweep"
-        names = pooled.split()
+        pooled = "deliver render verify recognise mail_notices call_webhooks exchange hand_out retain renew"
+        names = [*pooled.split(), "intake_mailbox", "sweep"]
         assert asyncio.run(deploy()) == [f"{name}/pool" for name in names]
         asyncio.run(deploy())
     api = with_prefect.settings.prefect_api_url
@@ -40,6 +40,7 @@ def test_the_slow_flows_are_deployed_to_a_process_pool_and_again_without_harm(wi
     assert sorted(d["entrypoint"] for d in found) == [
         "workflows.deliver.deliver",
         "workflows.exchange.exchange_with_partners",
+        "workflows.hand_out.hand_out",
         "workflows.intake_mailbox.intake_mailbox",
         "workflows.notify.call_webhooks",
         "workflows.notify.mail_notices",

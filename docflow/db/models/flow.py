@@ -69,6 +69,11 @@ class Delivery(Base):
         Index("ix_delivery_due", "next_attempt_at", postgresql_where=text("state = 'queued'")),
         Index(None, "message_id"),
         Index("ix_delivery_address", text("lower(address)"), "created_at"),
+        Index(
+            "ix_delivery_to_look_at",
+            text("id DESC"),
+            postgresql_where=text("state IN ('queued', 'failed', 'bounced', 'refused')"),
+        ),
         Index("ix_delivery_to_post", "created_at", postgresql_where=text("channel = 'paper' AND state = 'queued'")),
         Index("ix_delivery_acknowledged", "address", "created_at", postgresql_where=text("kind = 'acknowledge'")),
     )
