@@ -123,7 +123,7 @@ def left_open(order: SignatureOrder) -> dict[str, str]:
 def order_of(shop: Workshop, what: Pinned, source: Path, command: Sign, now: datetime) -> SignatureOrder:
     """What the signature shall be; ``source`` is the file to be signed, at hand."""
     piece, settings = what.piece, what.settings
-    field = f"docflow_{what.signer}_{piece.version_no}"
+    field = f"docflow_{what.signer.replace('.', '-')}_{piece.version_no}"  # a dot would make a field within a field
     level, reason = settings.level_for(what.document_type), command.note or SIGNED
     if not piece.is_pdf or not (settings.stamps.visible or what.number.on_page):
         return SignatureOrder(field, level, reason, now)

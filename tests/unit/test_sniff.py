@@ -14,6 +14,7 @@ from docflow.domain.errors import Invalid, UnsupportedFile
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 ODT = "application/vnd.oasis.opendocument.text"
+ASICE = "application/vnd.etsi.asic-e+zip"
 PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde"
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xd9"
@@ -74,6 +75,7 @@ def kind(data: bytes) -> str:
         (zipped("word/document.xml", "[Content_Types].xml", padding=300_000), DOCX),
         (zipped("docProps/app.xml", "xl/workbook.xml", padding=300_000), XLSX),
         (zipped("content.xml", first=ODT), ODT),
+        (zipped("META-INF/signature.p7s", "bao-cao.docx", first=ASICE), ASICE),
         (ole("WordDocument"), "application/msword"),
         ("Kính gửi Ủy ban nhân dân".encode(), "text/plain"),
         ("Kính gửi Ủy ban".encode("utf-16"), "text/plain"),

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from docflow.domain.errors import Invalid, UnsupportedFile
 
 NAME_LIMIT = 200
-ACCEPTED = "PDF, PNG, JPEG and TIFF images, DOC, DOCX, ODT, XLSX, plain text, XML and EML"
+ACCEPTED = "PDF, PNG, JPEG and TIFF images, DOC, DOCX, ODT, XLSX, plain text, XML, EML and ASiC-E"
 _OPEN_XML = "application/vnd.openxmlformats-officedocument"
 
 FAMILIES = {
@@ -23,6 +23,7 @@ FAMILIES = {
     "text/xml": "XML",
     "application/xml": "XML",
     "message/rfc822": "e-mail",
+    "application/vnd.etsi.asic-e+zip": "signed container",
 }
 """Accepted media types, each with its family."""
 
@@ -34,6 +35,7 @@ _EXTENSIONS = {
     "plain text": "txt text csv log md",
     "XML": "xml edxml xsd",
     "e-mail": "eml",
+    "signed container": "asice sce",
     "program": "exe dll com scr msi bat cmd ps1 vbs js jar hta lnk sh apk",
     "web page": "html htm xhtml mht svg",
     "archive": "zip rar 7z gz tar iso",

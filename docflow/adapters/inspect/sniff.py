@@ -19,6 +19,7 @@ _LOADING = threading.Lock()
 _OPEN_XML = "application/vnd.openxmlformats-officedocument"
 _ZIP_MARKS = (
     (b"vbaProject.bin", "application/vnd.ms-office.macroEnabled"),
+    (b"mimetypeapplication/vnd.etsi.asic-e+zip", "application/vnd.etsi.asic-e+zip"),
     (b"mimetypeapplication/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.text"),
     (b"word/document.xml", f"{_OPEN_XML}.wordprocessingml.document"),
     (b"xl/workbook.xml", f"{_OPEN_XML}.spreadsheetml.sheet"),
