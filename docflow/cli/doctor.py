@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import urllib3
 from rich.markup import escape
-from sqlalchemy import func, select, text
+from sqlalchemy import case, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from docflow.cli.group import DataDir, console
@@ -175,6 +175,27 @@ def _weak(container: Container) -> str:
     return "; ".join(sorted(found))
 
 
+def _signing(container: Container) -> Finding:
+    from docflow.adapters.inspect.office import LibreOffice
+    from docflow.domain.signing_settings import AGENCY, Level
+
+    with container.sessions() as session:
+        signing = container.pictures.newest(session)[1].signing
+    levels = {signing.level, signing.seal.level or Level.B_B, *signing.levels.values()}
+    if any(level.stamped for level in levels) and not container.settings.tsa_url:
+        return Finding("wrong", "config/signing.yaml asks for time stamps and no authority is set: DOCFLOW_TSA_URL")
+    entered = signing.key_of(AGENCY) is not None or container.keys.opens_by_itself(AGENCY, signing)
+    if signing.seal.required and not entered:
+        return Finding(
+            "note",
+            "the agency has no key here: what is signed waits for a seal from elsewhere (docflow sign --seal), or for "
+            "one in config/signing.yaml",
+        )
+    if not LibreOffice().installed:
+        return Finding("note", "no LibreOffice is installed: office documents are signed in containers, not as PDF")
+    return Finding("ok", f"{signing.level} and what document types ask for; {len(signing.keys)} keys are entered")
+
+
 def _prefect(container: Container) -> Finding:
     url = container.settings.prefect_api_url
     if not url:
@@ -237,11 +258,12 @@ def _deliveries(container: Container) -> Finding:
 
     with container.sessions() as session:
         waiting = Delivery.state.in_(("failed", "queued")) & (Delivery.kind != "acknowledge")
-        counted = select(Delivery.state, func.count()).where(waiting)
-        found = {row[0]: row[1] for row in session.execute(counted.group_by(Delivery.state))}
+        paper = Delivery.channel == "paper"
+        counted = select(case((paper, "paper"), else_=Delivery.state).label("what"), func.count()).where(waiting)
+        found = {row[0]: row[1] for row in session.execute(counted.group_by("what"))}
     if found.get("failed"):
         return Finding("wrong", f"{found['failed']} deliveries failed: a clerk sends them again or gives them up")
-    return Finding("ok", f"{found.get('queued', 0)} queued, none failed")
+    return Finding("ok", f"{found.get('queued', 0)} queued, {found.get('paper', 0)} to be posted, none failed")
 
 
 def _deadlines(container: Container) -> Finding:
@@ -326,6 +348,7 @@ CHECKS: dict[str, Callable[[Container], Finding]] = {
     "object store": _store,
     "locked files": _locked_files,
     "renewal": _renewal,
+    "signing": _signing,
     "prefect": _prefect,
     "mail": _mail,
     "clock": _clock,

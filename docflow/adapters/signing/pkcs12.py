@@ -61,7 +61,8 @@ def _parse(key: Pkcs12Key) -> SimpleSigner:
     except (ValueError, AttributeError) as error:
         raise SigningFailed(
             "The signing key could not be opened: the passphrase is wrong, or the file is no PKCS#12 file with a key "
-            "and its certificate. Check the passphrase; it is not tried again by itself."
+            "and its certificate. Check the passphrase; it is not tried again by itself.",
+            code="pin_wrong",
         ) from error
 
 
