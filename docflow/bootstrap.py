@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from docflow.adapters.document_webhook import HttpDocumentCaller
 from docflow.adapters.edxml.read import SafeEdxmlReader
 from docflow.adapters.inspect.clamd import ClamdScanner
 from docflow.adapters.inspect.office import LibreOffice
@@ -37,14 +36,12 @@ from docflow.services.ports import (
     MailParser,
     ObjectStore,
     OfficeConverter,
-    Signer,
-    Trust,
-    Verifier,
     VirusScanner,
     WebhookClient,
 )
 from docflow.services.recognition import Recogniser
 from docflow.services.signing_keys import KeyRing
+from docflow.services.signing_ports import Signer, Trust, Verifier
 from docflow.services.signing_work import Workshop
 from docflow.services.trust import trust_of
 from docflow.services.webhook_dispatch import DocumentCaller
@@ -192,7 +189,7 @@ class Container:
     @cached_property
     def documents(self) -> DocumentCaller:
         """For documents by webhook, with their files in them."""
-        return HttpDocumentCaller(seconds=120.0)
+        return HttpWebhookClient(seconds=120.0)
 
     def close(self) -> None:
         self.waker.stop()

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from csc_dummy.csc_dummy_server import CSCWithCertomancer, DummyServiceParams
 
 from docflow.local.ports import HOST, free_port
-from docflow.services.ports import CscKey
+from docflow.services.signing_ports import CscKey
 
 TOKEN = "access-to-the-service"
 PIN = "97531"

@@ -21,7 +21,7 @@ from reportlab.pdfgen.canvas import Canvas
 from docflow.adapters.pdf_pages import FONTS
 from docflow.adapters.signing.pdf_objects import array, dictionary, integer, real
 from docflow.adapters.signing.stamp_art import Spot, draw_blank, spot_of, stamp_appearance
-from docflow.services.ports import Blank, Stamp
+from docflow.services.signing_ports import Blank, Stamp
 
 FONT = "NotoSerif"
 Written = tuple[float, float, str]

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 from cryptography.x509.oid import NameOID
 
-from docflow.services.ports import Pkcs12Key, Trust
+from docflow.services.signing_ports import Pkcs12Key, Trust
 
 PASSPHRASE = b"mat-khau"
 

@@ -15,8 +15,8 @@ from docflow.domain.commands import Register, Seal, Sign
 from docflow.domain.signing_settings import AGENCY
 from docflow.services import audit, seal, sealing, sign
 from docflow.services.asked import Asked
-from docflow.services.ports import SignatureReport
 from docflow.services.register import register
+from docflow.services.signing_ports import SignatureReport
 from docflow.services.transition import Moved
 from tests.conftest import District
 from tests.moves import act, outgoing

@@ -16,7 +16,7 @@ from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.verify import PdfVerifier
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Blank, Box, Pkcs12Key, SignatureOrder, SignatureReport, Signed, Stamp, Trust
+from docflow.services.signing_ports import Blank, Box, Pkcs12Key, SignatureOrder, SignatureReport, Signed, Stamp, Trust
 from tests.tsa import Tsa, require_tool, running
 
 PERSON, SEAL = "docflow_phuong.nt_2", "docflow_agency_3"

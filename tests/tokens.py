@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from pkcs11 import TokenFlag
 from pkcs11 import exceptions as kinds
 
-from docflow.services.ports import Pkcs11Key
+from docflow.services.signing_ports import Pkcs11Key
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "246810"

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from docflow.services import outbox, verification
 from docflow.services.outbox import Event
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 from docflow.services.verification import Source
 from workflows.engine import Engine, current, discreet, reason, run_name, take_turns
 from workflows.file_events import claim

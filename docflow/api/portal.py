@@ -106,10 +106,15 @@ def _too_many(visit: Visit) -> Response:
     return response
 
 
-def _shut(visit: Visit, door: Door) -> Response | None:
-    """The page where the link opens nothing any more."""
+def _open_door(visit: Visit) -> Door | Response:
+    """Where the link leads, or the page that says why it leads nowhere."""
+    if PATIENCE.over(visit.address):
+        return _too_many(visit)
+    door = visit.door()
+    if door is None:
+        return _nothing(visit)
     if door.standing == "open":
-        return None
+        return door
     said = {"notation": door.notation, "by": door.replaced_by or "–"}
     return _page(portal_pages.message(visit.lang, door.standing, door.agency, **said), 410)
 
@@ -139,14 +144,9 @@ def _zone(call: Call) -> Callable[[datetime], str]:
 def look(call: Calling, token: str) -> Response:
     """The door: number and agency, and a way to ask for a code; behind it the files, for who has a pass."""
     visit = Visit(call, token)
-    if PATIENCE.over(visit.address):
-        return _too_many(visit)
-    door = visit.door()
-    if door is None:
-        return _nothing(visit)
-    shut = _shut(visit, door)
-    if shut is not None:
-        return shut
+    door = _open_door(visit)
+    if isinstance(door, Response):
+        return door
     if not visit.has_pass():
         return _door_page(visit, door, notice="sent" if "sent" in call.request.query_params else "")
     with call.container.sessions.begin() as session:
@@ -160,14 +160,9 @@ def look(call: Calling, token: str) -> Response:
 def ask_for_code(call: Calling, token: str) -> Response:
     """A code goes to the mailbox the link went to."""
     visit = Visit(call, token)
-    if PATIENCE.over(visit.address):
-        return _too_many(visit)
-    door = visit.door()
-    if door is None:
-        return _nothing(visit)
-    shut = _shut(visit, door)
-    if shut is not None:
-        return shut
+    door = _open_door(visit)
+    if isinstance(door, Response):
+        return door
     try:
         with call.container.sessions.begin() as session:
             portal.send_code(session, call.container.pictures, door.delivery_id, call.now)
@@ -194,14 +189,9 @@ async def typed_code(request: Request) -> str:
 def give_code(call: Calling, token: str, code: Annotated[str, Depends(typed_code)]) -> Response:
     """The right code opens: the browser gets a pass for half an hour."""
     visit = Visit(call, token)
-    if PATIENCE.over(visit.address):
-        return _too_many(visit)
-    door = visit.door()
-    if door is None:
-        return _nothing(visit)
-    shut = _shut(visit, door)
-    if shut is not None:
-        return shut
+    door = _open_door(visit)
+    if isinstance(door, Response):
+        return door
     pictures = call.container.pictures
     try:
         with call.container.sessions.begin() as session:

@@ -16,7 +16,7 @@ from docflow.db.queries.documents import beside
 from docflow.db.queries.verification import made_here, verifications_of
 from docflow.services import verification
 from docflow.services.looked_at import LOOKED_INTO
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 
 router = APIRouter(prefix="/api/v1/documents/{document_id}", tags=["parts of a document"])
 

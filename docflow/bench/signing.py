@@ -40,7 +40,7 @@ from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.pdf_objects import array, name, stream
 from docflow.adapters.signing.stamp_art import stamp_style
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Box, Pkcs12Key, SignatureOrder, Stamp
+from docflow.services.signing_ports import Box, Pkcs12Key, SignatureOrder, Stamp
 
 MEGABYTE = 1024 * 1024
 FIELD = "docflow_chutich_2"

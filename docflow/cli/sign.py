@@ -16,7 +16,7 @@ from docflow.domain.errors import DocflowError, Invalid, SigningFailed, Unauthen
 if TYPE_CHECKING:
     import httpx
 
-    from docflow.services.ports import Pkcs11Key
+    from docflow.services.signing_ports import Pkcs11Key
 
 TIMEOUT = 300.0  # seconds; large files are prepared and looked at meanwhile
 PIN_TROUBLE = frozenset({"pin_wrong", "pin_locked", "pin_missing"})
@@ -46,7 +46,7 @@ def sign(
     """
     import httpx
 
-    from docflow.services.ports import Pkcs11Key
+    from docflow.services.signing_ports import Pkcs11Key
 
     held = Pkcs11Key(pkcs11, token, key, _secret(pin_file, f"PIN of the token '{token}'"))
     wish = {"purpose": "seal" if seal else "sign", "note": note} | ({"capacity": capacity} if capacity else {})

@@ -14,7 +14,7 @@ from docflow.db.models import Blob, Delivery, Document, DocumentFile, NoticeMail
 from docflow.domain.errors import DocflowError
 from docflow.domain.signing_settings import AGENCY
 from docflow.services import audit
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 
 Proof = tuple[str, list[str]]
 """What was looked at, and what does not agree."""

@@ -22,7 +22,8 @@ from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.files import record_blob
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Blank, Layout, StoredObject
+from docflow.services.ports import StoredObject
+from docflow.services.signing_ports import Blank, Layout
 from docflow.services.signing_work import Piece, Workshop
 from docflow.services.transition import Moved, move
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from docflow.domain.signing_settings import Place, SigningSettings
-from docflow.services.ports import Box, Layout, Placer
+from docflow.services.signing_ports import Box, Layout, Placer
 
 BLANK = "docflow_blank_"
 

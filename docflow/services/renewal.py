@@ -25,7 +25,8 @@ from docflow.domain.snapshot import Actor, Snapshot
 from docflow.services.asked import Asked
 from docflow.services.files import next_version, record_blob
 from docflow.services.pictures import Pictures
-from docflow.services.ports import ObjectStore, Signed, Signer, StoredObject, Trust, Verifier
+from docflow.services.ports import ObjectStore, StoredObject
+from docflow.services.signing_ports import Signed, Signer, Trust, Verifier
 from docflow.services.signing_work import require_good
 from docflow.services.transition import Moved, move
 

@@ -29,7 +29,7 @@ from docflow.services.files import next_version, record_blob
 from docflow.services.numbering_on_page import number_of, to_fill
 from docflow.services.on_the_page import placed
 from docflow.services.pictures import Pictures
-from docflow.services.ports import SignatureOrder, SignerKey, Stamp, Trust
+from docflow.services.signing_ports import SignatureOrder, SignerKey, Stamp, Trust
 from docflow.services.signing_work import (
     PIN_TROUBLE,
     MadePiece,

@@ -29,7 +29,7 @@ from docflow.services.files import record_blob
 from docflow.services.numbering_on_page import Number, drawn, number_of
 from docflow.services.on_the_page import placed
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Blank, Layout, SignatureOrder, Stamp
+from docflow.services.signing_ports import Blank, Layout, SignatureOrder, Stamp
 from docflow.services.signing_work import MadePiece, Piece, Workshop, key_of, make_piece, piece_of, retention_of
 from docflow.services.transition import Moved, check_version, first_answer, move, picture, read
 

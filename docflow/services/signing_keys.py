@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from docflow.domain.signing_settings import SigningSettings
-from docflow.services.ports import SignerKey
+from docflow.services.signing_ports import SignerKey
 
 
 class KeyRing(Protocol):

@@ -29,9 +29,10 @@ from docflow.services import seal, sign
 from docflow.services.asked import Asked
 from docflow.services.files import record_blob
 from docflow.services.pictures import Pictures
-from docflow.services.ports import Prepared, SignatureOrder, StoredObject
+from docflow.services.ports import StoredObject
 from docflow.services.signing_batch import Capacity
 from docflow.services.signing_certificates import read_certificates, require_own
+from docflow.services.signing_ports import Prepared, SignatureOrder
 from docflow.services.signing_work import MadePiece, Piece, Workshop, keep
 from docflow.services.transition import Moved, lock, read
 

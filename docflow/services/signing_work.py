@@ -18,19 +18,18 @@ from docflow.domain.errors import SigningFailed, Unavailable
 from docflow.domain.signing_settings import AGENCY, Level, SigningSettings
 from docflow.domain.snapshot import Snapshot
 from docflow.services.files import next_version
-from docflow.services.ports import (
-    ObjectStore,
+from docflow.services.ports import ObjectStore, StoredObject
+from docflow.services.signing_keys import KeyRing
+from docflow.services.signing_ports import (
     Placer,
     SignatureOrder,
     SignatureReport,
     Signed,
     Signer,
     SignerKey,
-    StoredObject,
     Trust,
     Verifier,
 )
-from docflow.services.signing_keys import KeyRing
 
 PDF = "application/pdf"
 CONTAINER = "application/vnd.etsi.asic-e+zip"

@@ -11,7 +11,7 @@ from docflow.db.models import Verification
 from docflow.domain.errors import SigningFailed
 from docflow.services.parcels import Enclosed
 from docflow.services.payload import SIGNED_TYPES
-from docflow.services.ports import SignatureReport, Trust, Verifier
+from docflow.services.signing_ports import SignatureReport, Trust, Verifier
 
 NOT_WHOLE = ("broken", "changed")
 _PLACE = b"/ByteRange"

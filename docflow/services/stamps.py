@@ -11,7 +11,8 @@ from docflow.db.models import StampImage, User
 from docflow.domain.errors import NotFound
 from docflow.domain.signing_settings import AGENCY
 from docflow.services.files import record_blob
-from docflow.services.ports import Box, Layout, ObjectStore, Stamp, StoredObject
+from docflow.services.ports import ObjectStore, StoredObject
+from docflow.services.signing_ports import Box, Layout, Stamp
 
 POINTS = 72 / 25.4
 """In a millimetre."""

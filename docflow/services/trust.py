@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from docflow.domain.configuration import Configuration
 from docflow.domain.signing_settings import TrustAnchor
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 
 _UNTIL = "until: "
 

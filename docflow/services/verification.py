@@ -25,7 +25,8 @@ from docflow.services import sweep
 from docflow.services.asked import Asked
 from docflow.services.looked_at import LOOKED_INTO, NOT_WHOLE
 from docflow.services.pictures import Pictures
-from docflow.services.ports import ObjectStore, SignatureReport, Trust, Verifier
+from docflow.services.ports import ObjectStore
+from docflow.services.signing_ports import SignatureReport, Trust, Verifier
 from docflow.services.transition import lock, move
 
 WORST_FIRST = ("broken", "changed", "untrusted", "trusted")

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import SignatureOrder, Signed, SignerKey
+from docflow.services.signing_ports import SignatureOrder, Signed, SignerKey
 from tests.api.conftest import Http
 from tests.api.test_signing_moves import WRONG, everything_stored, with_pin
 from tests.moves import act

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import SignatureOrder, SignatureReport, Trust
+from docflow.services.signing_ports import SignatureOrder, SignatureReport, Trust
 from tests.api.conftest import Http
 from tests.api.test_documents import form
 from tests.tampering import FORGERIES, Base

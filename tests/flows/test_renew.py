@@ -15,7 +15,7 @@ from docflow.domain.configuration import Configuration
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
 from docflow.services import configuration
-from docflow.services.ports import SignatureOrder, Signed
+from docflow.services.signing_ports import SignatureOrder, Signed
 from tests.conftest import ROOT, Clock, District
 from tests.flows.conftest import At, Board
 from tests.moves import PDF, whole

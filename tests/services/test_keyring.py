@@ -11,7 +11,7 @@ from docflow.adapters.signing.keyring import HouseKeys
 from docflow.adapters.signing.pkcs11 import UnattendedKey
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import SigningSettings
-from docflow.services.ports import CscKey, Pkcs11Key, Pkcs12Key
+from docflow.services.signing_ports import CscKey, Pkcs11Key, Pkcs12Key
 
 TOKEN = {"kind": "pkcs11", "owner": "agency", "module": "/lib/vendor.so", "token": "con-dau", "key": "dau"}
 FILE = {"kind": "pkcs12", "owner": "chutich", "file": "chutich.p12"}

@@ -16,7 +16,7 @@ from docflow.adapters.signing.keys import open_key
 from docflow.adapters.signing.pkcs11 import MODULES, Modules, UnattendedKey
 from docflow.adapters.signing.pkcs12 import KeyCache
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import Pkcs11Key
+from docflow.services.signing_ports import Pkcs11Key
 from tests.tokens import PIN, SOFTHSM, WRONG_PIN, StrictLibrary, Tokens, tokens
 
 __all__ = ["tokens"]

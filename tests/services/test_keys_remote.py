@@ -7,7 +7,7 @@ from docflow.adapters.signing import csc
 from docflow.adapters.signing.keys import open_key
 from docflow.adapters.signing.pins import RefusedPins
 from docflow.adapters.signing.pkcs12 import KeyCache
-from docflow.services.ports import CscKey
+from docflow.services.signing_ports import CscKey
 from tests.csc import PIN, RemoteService, remote, remote_service
 from tests.services.test_keys import certificate_of, check, refused, sign
 

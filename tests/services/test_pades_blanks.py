@@ -17,7 +17,7 @@ from reportlab.pdfgen.canvas import Canvas
 from docflow.adapters.signing.blanks import add_blanks
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Blank, Box
+from docflow.services.signing_ports import Blank, Box
 from tests.signing_office import DATE, FILLED, NUMBER, PERSON, SEAL, Office, open_office, pdfsig
 
 VALID = "Signature is Valid."

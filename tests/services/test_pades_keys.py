@@ -10,7 +10,7 @@ from docflow.adapters.signing import csc
 from docflow.adapters.signing.pins import RefusedPins
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 from tests.csc import RemoteService, remote, remote_service
 from tests.signing_office import PERSON, SEAL, Office, open_office, pdfsig
 from tests.tokens import WRONG_PIN, Tokens, tokens

@@ -16,7 +16,7 @@ from pyhanko_certvalidator import ValidationContext
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import SignatureOrder
+from docflow.services.signing_ports import SignatureOrder
 from tests.revoking import Authority, at_work
 from tests.signing_office import PERSON, SEAL, Office, open_office, openssl, pdfsig, signature_parts
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Prepared, SignatureOrder, Signed, Trust
+from docflow.services.signing_ports import Prepared, SignatureOrder, Signed, Trust
 from tests.signing_office import DATE, FILLED, NUMBER, PERSON, STAMP, Office, open_office, pdfsig
 from tests.tokens import Authority, PrivateKey
 

@@ -11,7 +11,7 @@ from reportlab.pdfgen.canvas import Canvas
 from docflow.adapters.pdf_pages import official_letter
 from docflow.adapters.signing.placing import LimitedPlacer
 from docflow.domain.errors import UnsupportedFile
-from docflow.services.ports import Blank, Box, Layout
+from docflow.services.signing_ports import Blank, Box, Layout
 from tests.pictures import drawn, look, page, scan, text_of, turned
 
 MM = 72 / 25.4

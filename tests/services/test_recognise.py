@@ -16,8 +16,8 @@ from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.domain.errors import Unavailable, UnsupportedFile
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import SignatureOrder
 from docflow.services.recognition import Page, Signed
+from docflow.services.signing_ports import SignatureOrder
 from tests.scans import ANNEX, PAPER, needs_tesseract, scan
 from tests.services.test_render import canvas, exponential, one_page
 from tests.services.test_render import picture as plain

@@ -16,7 +16,7 @@ from docflow.db.queries.renewal import Due
 from docflow.domain.errors import DocflowError, SigningFailed, StaleVersion, Unavailable
 from docflow.domain.signing_settings import Level
 from docflow.services import renewal
-from docflow.services.ports import SignatureReport, Signed, Trust
+from docflow.services.signing_ports import SignatureReport, Signed, Trust
 from tests.conftest import Clock, District
 from tests.flows.conftest import head_of
 from tests.moves import PDF, act, deliver, drive, history, outgoing, told, whole

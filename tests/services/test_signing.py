@@ -25,7 +25,7 @@ from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.verify import PdfVerifier
 from docflow.domain.errors import ConfigInvalid, Invalid, SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Pkcs12Key, SignatureOrder, SignatureReport, Signed, Trust
+from docflow.services.signing_ports import Pkcs12Key, SignatureOrder, SignatureReport, Signed, Trust
 
 
 class Desk:

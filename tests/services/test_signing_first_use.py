@@ -20,7 +20,7 @@ from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.verify import PdfVerifier
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Blank, Box, SignatureOrder, Stamp, Trust
+from docflow.services.signing_ports import Blank, Box, SignatureOrder, Stamp, Trust
 from tests.tsa import Tsa
 
 folder = Path(sys.argv[1])

@@ -9,7 +9,7 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from docflow.adapters.signing.stamp_art import style_of
-from docflow.services.ports import Blank, Box, Stamp
+from docflow.services.signing_ports import Blank, Box, Stamp
 from tests.pictures import at, drawn, ink, look, needs, page, stamped, text_of, turned, two_colours
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)

@@ -13,7 +13,7 @@ from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.timestamps import HttpTransport
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Pkcs12Key, SignatureOrder, Signed, Trust
+from docflow.services.signing_ports import Pkcs12Key, SignatureOrder, Signed, Trust
 from tests.tsa import Behaviour, Tsa, answers, basic, require_tool, running, stays_silent
 
 REFUSAL = tsp.PKIStatusInfo(

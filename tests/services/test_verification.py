@@ -13,7 +13,7 @@ from docflow.adapters.signing.verify import look
 from docflow.adapters.signing.verify_limited import LimitedVerifier
 from docflow.domain.errors import ConfigInvalid, SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Blank, Box, Pkcs12Key, SignatureOrder, SignatureReport, Stamp, Trust
+from docflow.services.signing_ports import Blank, Box, Pkcs12Key, SignatureOrder, SignatureReport, Stamp, Trust
 from tests.revoking import Authority, at_work
 from tests.tampering import Office
 from tests.tampering.base import letter

@@ -15,7 +15,7 @@ from docflow.adapters.signing.pades import PadesSigner
 from docflow.adapters.signing.verify_limited import LimitedVerifier
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import SignatureOrder, SignatureReport, Trust
+from docflow.services.signing_ports import SignatureOrder, SignatureReport, Trust
 from tests.tampering import Office
 from tests.tsa import Tsa, require_tool, running
 

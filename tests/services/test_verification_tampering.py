@@ -7,7 +7,7 @@ import pytest
 
 from docflow.adapters.signing.verify_limited import LimitedVerifier
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import SignatureReport
+from docflow.services.signing_ports import SignatureReport
 from tests.tampering import BASES, FORGERIES, PREPARED, Office
 
 TOLD = {

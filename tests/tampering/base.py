@@ -18,7 +18,7 @@ from reportlab.pdfgen.canvas import Canvas
 from docflow.adapters.signing.authority import DemoAuthority
 from docflow.adapters.signing.pades import PadesSigner
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Pkcs12Key, SignatureOrder, Trust
+from docflow.services.signing_ports import Pkcs12Key, SignatureOrder, Trust
 
 BASES = ("signed", "sealed")
 

@@ -13,7 +13,8 @@ from PIL import Image
 from docflow.adapters.signing.stamp_pictures import LARGEST, check_picture
 from docflow.demo.stamps import seal_picture, signature_picture
 from docflow.domain.errors import DocflowError, Invalid, TooLarge, UnsupportedFile
-from docflow.services.ports import Box, Layout, ObjectStore
+from docflow.services.ports import ObjectStore
+from docflow.services.signing_ports import Box, Layout
 from docflow.services.stamps import Picture, attachment_stamp, person_stamp, seal_stamp
 
 MM = 72 / 25.4

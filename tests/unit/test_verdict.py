@@ -9,7 +9,7 @@ import pytest
 from docflow.adapters.config_files import load
 from docflow.adapters.signing.verdict import after_all, removed, unreadable
 from docflow.domain.signing_settings import TrustAnchor
-from docflow.services.ports import SignatureReport
+from docflow.services.signing_ports import SignatureReport
 from docflow.services.trust import trust_of, until_of
 from docflow.services.verification import is_stale, judged, plain
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import unicodedata
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -158,12 +159,11 @@ def _fitted(picture: "Image.Image", width: int) -> "Image.Image":
     return picture.resize(size, reducing_gap=3.0)
 
 
-def main(arguments: list[str]) -> int:
-    limits, media_type, source, folder = arguments
+def tell(limits: str, work: Callable[[], dict[str, Any]]) -> None:
+    """Do the work within its limits, print what came of it, and be gone."""
     limit_myself(json.loads(limits))
     try:
-        pdf = media_type == "application/pdf"
-        answer = render_pdf(source, folder) if pdf else render_image(source, media_type, folder)
+        answer = work()
     except Refused as refused:
         answer = {"reason": str(refused)}
     except MemoryError:
@@ -174,8 +174,14 @@ def main(arguments: list[str]) -> int:
         answer = {"reason": f"it is damaged ({type(error).__name__}); make it again and send it"}
     json.dump(answer, sys.stdout)
     sys.stdout.flush()
-    # Tearing PDFium down walks the hostile document again; everything is on disk by now.
+    # Tearing PDFium down walks the hostile document again; everything is told and on disk by now.
     os._exit(0)
+
+
+def main(arguments: list[str]) -> None:
+    limits, media_type, source, folder = arguments
+    pdf = media_type == "application/pdf"
+    tell(limits, lambda: render_pdf(source, folder) if pdf else render_image(source, media_type, folder))
 
 
 if __name__ == "__main__":

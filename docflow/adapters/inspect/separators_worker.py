@@ -4,13 +4,12 @@
 prints ``{"parts": n}`` or ``{"reason": "..."}``; without a separator sheet there are no parts.
 """
 
-import json
 import os
 import sys
 from itertools import groupby
 from typing import Any
 
-from docflow.adapters.inspect.render_worker import PAGE_SIDE, Refused, limit_myself
+from docflow.adapters.inspect.render_worker import PAGE_SIDE, Refused, tell
 
 SCALE = 200 / 72
 """Pixels a point: as scanners see a page at 200 dpi, which the bars of a printed sheet need."""
@@ -72,23 +71,9 @@ def _second(pair: tuple[int, bool]) -> bool:
     return pair[1]
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     limits, source, text, folder = arguments
-    limit_myself(json.loads(limits))
-    try:
-        answer = part(source, text, folder)
-    except Refused as refused:
-        answer = {"reason": str(refused)}
-    except MemoryError:
-        answer = {"reason": "it needs more memory than a batch may"}
-    except ImportError:
-        raise  # our fault, not the file's: no answer, so the caller says so
-    except Exception as error:  # noqa: BLE001 - the readers raise nearly anything on a crafted file
-        answer = {"reason": f"it is damaged ({type(error).__name__})"}
-    json.dump(answer, sys.stdout)
-    sys.stdout.flush()
-    # Tearing PDFium down walks the hostile document again; everything is on disk by now.
-    os._exit(0)
+    tell(limits, lambda: part(source, text, folder))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from docflow.adapters.signing import cades
 from docflow.adapters.signing.judging import Inquiry
 from docflow.adapters.signing.verdict import ASK_SENDER, unreadable
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import SignatureReport
+from docflow.services.signing_ports import SignatureReport
 
 MEDIA_TYPE = "application/vnd.etsi.asic-e+zip"
 ASIC_S = "application/vnd.etsi.asic-s+zip"

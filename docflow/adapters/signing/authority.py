@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from docflow.domain.errors import IntegrityFailure, Invalid
-from docflow.services.ports import Pkcs12Key
+from docflow.services.signing_ports import Pkcs12Key
 
 ROOT_VALID = timedelta(days=3652)
 SIGNER_VALID = timedelta(days=3 * 365)

@@ -17,7 +17,7 @@ from docflow.adapters.signing.pdf_type import plain
 from docflow.adapters.signing.stamp_art import blank_appearance, draw_blank, spot_of, style_of
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import AGENCY
-from docflow.services.ports import Blank, Box, SignatureOrder
+from docflow.services.signing_ports import Blank, Box, SignatureOrder
 
 PREFIX = "docflow_blank_"
 SEALS = tuple(f"docflow_{AGENCY}_{number}" for number in range(1, 33))

@@ -19,7 +19,7 @@ from pyhanko.sign.validation.status import StandardCMSSignatureStatus, Timestamp
 from docflow.adapters.signing.judging import USAGES, Inquiry, trusted_stamp
 from docflow.adapters.signing.verdict import Circumstances, cms_verdict, name_of, organisation_of, unreadable
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import SignatureReport
+from docflow.services.signing_ports import SignatureReport
 
 MEDIA_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 BESIDE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})

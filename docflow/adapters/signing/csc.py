@@ -21,7 +21,7 @@ from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME
 from docflow.adapters.signing.pins import RefusedPins, pin_locked, pin_missing, pin_wrong
 from docflow.adapters.signing.pkcs12 import require_fit
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import CscKey
+from docflow.services.signing_ports import CscKey
 
 SECONDS = 30.0
 DIGEST = "sha256"

@@ -27,7 +27,7 @@ from docflow.adapters.signing.pkcs12 import SIGNING_USAGES
 from docflow.adapters.signing.tampering import entry, policy_for
 from docflow.adapters.signing.trusting import Believed, Evidence, Purpose, Question, questions
 from docflow.adapters.signing.verdict import Circumstances, pdf_level, report, unreadable
-from docflow.services.ports import SignatureReport
+from docflow.services.signing_ports import SignatureReport
 
 USAGES = KeyUsageConstraints(key_usage=SIGNING_USAGES)
 

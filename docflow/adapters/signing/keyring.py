@@ -10,7 +10,7 @@ from docflow.adapters.signing.pins import pin_missing
 from docflow.adapters.signing.pkcs11 import UnattendedKey
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import CscSettings, Pkcs11Settings, Pkcs12Settings, SigningSettings
-from docflow.services.ports import CscKey, Pkcs11Key, Pkcs12Key, SignerKey
+from docflow.services.signing_ports import CscKey, Pkcs11Key, Pkcs12Key, SignerKey
 
 
 class HouseKeys:

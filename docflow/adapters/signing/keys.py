@@ -9,7 +9,7 @@ from docflow.adapters.signing.csc import open_csc
 from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME
 from docflow.adapters.signing.pkcs11 import MODULES
 from docflow.adapters.signing.pkcs12 import KeyCache
-from docflow.services.ports import Pkcs11Key, Pkcs12Key, SignerKey
+from docflow.services.signing_ports import Pkcs11Key, Pkcs12Key, SignerKey
 
 
 @contextmanager

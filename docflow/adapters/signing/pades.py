@@ -28,7 +28,7 @@ from docflow.adapters.signing.proving import Prover
 from docflow.adapters.signing.timestamps import HttpTransport, Stamper, Transport
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Prepared, SignatureOrder, Signed, SignerKey, Trust
+from docflow.services.signing_ports import Prepared, SignatureOrder, Signed, SignerKey, Trust
 
 
 class PadesSigner:

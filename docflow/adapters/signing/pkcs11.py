@@ -22,7 +22,7 @@ from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME
 from docflow.adapters.signing.pins import RefusedPins, digest_of, pin_locked, pin_missing, pin_wrong
 from docflow.adapters.signing.pkcs12 import require_fit
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import Pkcs11Key
+from docflow.services.signing_ports import Pkcs11Key
 
 PATIENCE = 120.0  # seconds to wait for a token that others sign with
 WRONG = (kinds.PinIncorrect, kinds.PinInvalid, kinds.PinLenRange)

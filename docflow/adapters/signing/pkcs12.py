@@ -11,7 +11,7 @@ from asn1crypto.x509 import Certificate
 from pyhanko.sign.signers import SimpleSigner
 
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import Pkcs12Key
+from docflow.services.signing_ports import Pkcs12Key
 
 SIGNING_USAGES = frozenset({"digital_signature", "non_repudiation"})
 

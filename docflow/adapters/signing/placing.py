@@ -7,7 +7,7 @@ from typing import Any
 
 from docflow.adapters.inspect import limited
 from docflow.domain.errors import Unavailable, UnsupportedFile
-from docflow.services.ports import Blank, Box, Layout
+from docflow.services.signing_ports import Blank, Box, Layout
 
 _WORKER = "docflow.adapters.signing.placing_worker"
 _ANSWER_LIMIT = 8192

@@ -6,12 +6,11 @@ Imports stay few: each costs start-up.
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from docflow.adapters.inspect.render_worker import PAGE_SIDE, PDF_PASSWORD_ERROR, TEXT_PAGES, Refused, limit_myself
+from docflow.adapters.inspect.render_worker import PAGE_SIDE, PDF_PASSWORD_ERROR, TEXT_PAGES, Refused, tell
 from docflow.adapters.signing.page_text import PageText, Rect, Sight, read_page
 from docflow.adapters.signing.placing_blanks import blanks
 from docflow.adapters.signing.placing_room import Place, corner_of, person_at, person_by_default, seal_over
@@ -110,23 +109,9 @@ def _fixed(document: Any, place: dict[str, Any]) -> Place:
     return Place(number, *(float(place[side]) for side in FIXED)).inside(width, height)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     limits, source, wanted = arguments
-    limit_myself(json.loads(limits))
-    try:
-        answer = look(source, json.loads(wanted))
-    except Refused as refused:
-        answer = {"reason": str(refused)}
-    except MemoryError:
-        answer = {"reason": "it needs more memory than a document may; make it simpler and send it"}
-    except ImportError:
-        raise  # our fault, not the file's: no answer, so the caller says so
-    except Exception as error:  # noqa: BLE001 - the readers raise nearly anything on a crafted file
-        answer = {"reason": f"it is damaged ({type(error).__name__}); make it again and send it"}
-    json.dump(answer, sys.stdout)
-    sys.stdout.flush()
-    # Tearing PDFium down walks the hostile document again; everything is told by now.
-    os._exit(0)
+    tell(limits, lambda: look(source, json.loads(wanted)))
 
 
 if __name__ == "__main__":

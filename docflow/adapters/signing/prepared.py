@@ -29,7 +29,7 @@ from docflow.adapters.signing.pdf_objects import name
 from docflow.adapters.signing.stamp_art import spot_of, stamp_style
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import SignatureOrder
+from docflow.services.signing_ports import SignatureOrder
 
 DIGEST = "sha256"
 TOKEN_ROOM = 12 * 1024  # bytes kept free for a time stamp with its certificates

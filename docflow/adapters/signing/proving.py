@@ -23,7 +23,7 @@ from pyhanko_certvalidator.validate import async_validate_path
 from docflow.adapters.signing.timestamps import TimeStamp
 from docflow.adapters.signing.trusting import Anchor, Believed, Evidence, believed
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 
 ASKING_SECONDS = 10  # of one question to an authority
 REMEMBERED = 64  # authorities of time stamps that are remembered

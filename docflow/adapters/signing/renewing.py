@@ -18,7 +18,7 @@ from docflow.adapters.signing.proving import Proof, Prover
 from docflow.adapters.signing.timestamps import Stamper, TimeStamp
 from docflow.domain.errors import SigningFailed
 from docflow.domain.signing_settings import Level
-from docflow.services.ports import Signed
+from docflow.services.signing_ports import Signed
 
 ARCHIVE = "docflow_archive_"
 """How the names of archival time stamps begin."""

@@ -28,7 +28,7 @@ from docflow.adapters.signing.pdf_type import (
     font,
     plain,
 )
-from docflow.services.ports import Blank, Box, Stamp
+from docflow.services.signing_ports import Blank, Box, Stamp
 
 SMALLEST = 4.0  # points; smaller type cannot be read
 LEADING = 1.25

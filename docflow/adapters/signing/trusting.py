@@ -17,7 +17,7 @@ from pyhanko_certvalidator.fetchers.common_utils import enumerate_delivery_point
 from pyhanko_certvalidator.path import ValidationPath
 
 from docflow.domain.errors import ConfigInvalid
-from docflow.services.ports import Trust
+from docflow.services.signing_ports import Trust
 from docflow.services.trust import until_of
 
 Purpose = Literal["signing", "timestamp"]

@@ -23,7 +23,7 @@ from pyhanko.sign.validation.status import SignatureStatus, StandardCMSSignature
 from docflow.adapters.signing.changes import described
 from docflow.adapters.signing.layout import LEAVES_OUT
 from docflow.adapters.signing.tampering import BLANK
-from docflow.services.ports import SignatureReport
+from docflow.services.signing_ports import SignatureReport
 
 Status = PdfSignatureStatus | DocumentTimestampStatus
 

@@ -18,7 +18,7 @@ from docflow.adapters.signing.pdf_library import ONE_AT_A_TIME, pdf_errors
 from docflow.adapters.signing.trusting import Evidence, Question, believed
 from docflow.adapters.signing.verdict import after_all, removed, unreadable
 from docflow.domain.errors import SigningFailed
-from docflow.services.ports import SignatureReport, Trust
+from docflow.services.signing_ports import SignatureReport, Trust
 
 PDF = "application/pdf"
 SIGN_ANEW = "Ask the sender to make the file anew and sign it again."

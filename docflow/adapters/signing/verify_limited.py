@@ -14,7 +14,7 @@ from docflow.adapters.mail.readers import Ended, Readers
 from docflow.adapters.signing.revocation import Authorities
 from docflow.adapters.signing.trusting import Question
 from docflow.domain.errors import ConfigInvalid, SigningFailed, Unavailable
-from docflow.services.ports import SignatureReport, Trust
+from docflow.services.signing_ports import SignatureReport, Trust
 
 _WORKER = "docflow.adapters.signing.verify_worker"
 _MIB = 1 << 20

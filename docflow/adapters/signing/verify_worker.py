@@ -17,7 +17,7 @@ from docflow.adapters.mail.forking import serve
 from docflow.adapters.signing.trusting import Evidence
 from docflow.adapters.signing.verify import look
 from docflow.domain.errors import ConfigInvalid, SigningFailed
-from docflow.services.ports import SignatureReport, Trust
+from docflow.services.signing_ports import SignatureReport, Trust
 
 _SAMPLE = b"""%PDF-1.4
 1 0 obj
