@@ -15,8 +15,10 @@ from docflow.adapters.inspect.recognise import TesseractRecogniser
 from docflow.api.app import create_app
 from docflow.bootstrap import Container
 from docflow.domain.errors import Unavailable, UnsupportedFile
+from docflow.domain.signing_settings import Level
 from docflow.services import outbox
 from docflow.services.recognition import Page
+from docflow.services.signing_ports import SignatureOrder
 from tests.api.conftest import Http
 from tests.conftest import Clock, District
 from tests.flows.conftest import At
@@ -67,7 +69,7 @@ def ocr(district: District) -> list[Any]:
 
 def waiting(district: District) -> dict[str, int]:
     rows = district.query("SELECT topic, count(*) AS n FROM outbox WHERE topic <> 'mirror' GROUP BY topic")
-    return {r["topic"]: r["n"] for r in rows if r["topic"] != "advance"}
+    return {r["topic"]: r["n"] for r in rows if r["topic"] not in ("advance", "verify")}
 
 
 def test_a_scanned_letter_is_found_by_its_words_and_its_number(
@@ -172,7 +174,8 @@ def test_what_is_not_read_says_why_and_is_not_tried_again(
     target.write_bytes(source.read_bytes())
     if make == "sign":
         key = container.authority.issue("x", "Lê Văn Thư", "UBND")
-        container.signer.sign(source, target, key=key, reason="", field="S")
+        order = SignatureOrder("S", Level.B_B, "", container.clock())
+        container.signer.sign(source, target, key=key, order=order)
     document = district.enter("vanthu1", subject="Ký sẵn", pdf=target.read_bytes())
     assert run(container, at_work, *FLOWS, recognise) == [1, 1, 1, 1, 0]
     (row,) = ocr(district)

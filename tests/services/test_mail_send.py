@@ -262,12 +262,18 @@ def silent(client: socket.socket) -> None:
     client.recv(1_000)
 
 
-def gone_after_data(client: socket.socket) -> None:
+def taking_a_mail(client: socket.socket) -> None:
     client.sendall(b"220 x\r\n")
     for answer in (b"250 x\r\n", b"250 x\r\n", b"250 x\r\n", b"354 x\r\n"):
         client.recv(10_000)
         client.sendall(answer)
-    client.recv(100)
+    received = b""
+    while not received.endswith(b"\r\n.\r\n"):
+        received += client.recv(10_000)
+
+
+def gone_after_data(client: socket.socket) -> None:
+    taking_a_mail(client)
 
 
 def babbling(client: socket.socket) -> None:
@@ -283,13 +289,7 @@ def gone_before_data(client: socket.socket) -> None:
 
 
 def babbling_after_data(client: socket.socket) -> None:
-    client.sendall(b"220 x\r\n")
-    for answer in (b"250 x\r\n", b"250 x\r\n", b"250 x\r\n", b"354 x\r\n"):
-        client.recv(10_000)
-        client.sendall(answer)
-    received = b""
-    while not received.endswith(b"\r\n.\r\n"):
-        received += client.recv(10_000)
+    taking_a_mail(client)
     client.sendall(b"who is there?\r\n")
 
 
