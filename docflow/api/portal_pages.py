@@ -13,7 +13,7 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1.05rem/1.6 system-ui, "Noto Sans", sans-serif; margin: 0; padding: 2rem 1rem; }
 main { max-width: 34rem; margin: 0 auto; }
-h1 { font-size: 1.35rem; line-height: 1.3; }
+h1 { font-size: 1.35rem; line-height: 1.3; } h2 { font-size: 1.1rem; }
 p.agency { margin: 0; font-weight: 600; }
 form { margin: 1.25rem 0; }
 label { display: block; font-weight: 600; margin-bottom: .35rem; }
