@@ -9,12 +9,12 @@ from prefect import flow
 from docflow.adapters.edxml.write import write_message
 from docflow.domain.errors import DocflowError
 from docflow.domain.lifecycle import DeliveryState
-from docflow.services import dispatch, exchange, exchange_documents, exchange_out, outbox
-from docflow.services.carry import end_of
+from docflow.services import exchange, exchange_documents, exchange_out, outbox
 from docflow.services.dispatch import Parcel
 from docflow.services.exchange_out import Letter, Post, Told
 from docflow.services.outbox import Event
 from workflows.engine import Engine, reason, run_name, take_turns
+from workflows.one_parcel import carry_one
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 4
@@ -102,27 +102,7 @@ def _tell(engine: Engine, told: Told) -> None:
 
 
 def _carry(engine: Engine, parcel: Parcel, letter: Letter) -> None:
-    container = engine.container
-    try:
-        answer = exchange_out.send(letter, _post(engine), container.clock())
-    except DocflowError as error:
-        _log.warning("delivery %s: %s", parcel.id, error)
-        _failed(engine, parcel, error)
-        return
-    _settle(engine, parcel, DeliveryState.SENT, answer)
+    def send() -> tuple[DeliveryState, str]:
+        return DeliveryState.SENT, exchange_out.send(letter, _post(engine), engine.container.clock())
 
-
-def _failed(engine: Engine, parcel: Parcel, error: DocflowError) -> None:
-    container = engine.container
-    state = end_of(error, tries_left=parcel.attempts < dispatch.MOST_ATTEMPTS)
-    if state is not None:
-        _settle(engine, parcel, state, error.message)
-        return
-    with container.sessions.begin() as session:
-        dispatch.try_later(session, parcel, engine.name, error.message, container.clock())
-
-
-def _settle(engine: Engine, parcel: Parcel, state: DeliveryState, answer: str) -> None:
-    container = engine.container
-    with container.sessions.begin() as session:
-        dispatch.settle(session, container.pictures, parcel, engine.name, state, answer, engine.asked())
+    carry_one(engine, parcel, send)

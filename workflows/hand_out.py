@@ -11,15 +11,15 @@ from prefect import flow
 from sqlalchemy.orm import Session
 
 from docflow.bootstrap import Container
-from docflow.domain.errors import DocflowError
 from docflow.domain.lifecycle import DeliveryState
 from docflow.services import dispatch, portal, webhook_dispatch
-from docflow.services.carry import House, Pouch, end_of
+from docflow.services.carry import House, Pouch
 from docflow.services.parcels import Parcel, parcels_of
 from docflow.services.portal import LinkMail, Portal
 from docflow.services.webhook_dispatch import Telling
 from workflows.deliver import soundness
 from workflows.engine import Engine, run_name, take_turns
+from workflows.one_parcel import carry_one, settle
 
 _log = logging.getLogger(__name__)
 AT_ONCE = 4
@@ -82,7 +82,7 @@ def _parcels(session: Session, engine: Engine, channels: tuple[str, ...]) -> lis
 def _tell(engine: Engine, telling: Telling) -> None:
     container = engine.container
     with closing(Pouch(container.store, soundness(container).require)) as pouch:
-        _carried(
+        carry_one(
             engine,
             telling.parcel,
             lambda: webhook_dispatch.send(telling, container.documents, pouch, _secret(container), container.clock()),
@@ -108,33 +108,12 @@ def _mail(engine: Engine, load: _Load, mail: LinkMail) -> None:
         return DeliveryState.SENT, container.mailer.send(letter)
 
     with closing(Pouch(container.store, soundness(container).require)) as pouch:
-        _carried(engine, mail.parcel, send)
-
-
-def _carried(engine: Engine, parcel: Parcel, send: Callable[[], tuple[DeliveryState, str]]) -> None:
-    try:
-        state, answer = send()
-    except DocflowError as error:
-        _log.warning("delivery %s: %s", parcel.id, error)
-        _failed(engine, parcel, error)
-        return
-    _settle(engine, parcel, state, answer)
-
-
-def _failed(engine: Engine, parcel: Parcel, error: DocflowError) -> None:
-    container = engine.container
-    state = end_of(error, tries_left=parcel.attempts < dispatch.MOST_ATTEMPTS)
-    if state is not None:
-        _settle(engine, parcel, state, error.message)
-        return
-    with container.sessions.begin() as session:
-        dispatch.try_later(session, parcel, engine.name, error.message, container.clock())
+        carry_one(engine, mail.parcel, send, _settle)
 
 
 def _settle(engine: Engine, parcel: Parcel, state: DeliveryState, answer: str) -> None:
+    if parcel.kind != "code":
+        return settle(engine, parcel, state, answer)
     container = engine.container
     with container.sessions.begin() as session:
-        if parcel.kind == "code":
-            portal.settle_code(session, parcel, engine.name, state, answer, container.clock())
-            return
-        dispatch.settle(session, container.pictures, parcel, engine.name, state, answer, engine.asked())
+        return portal.settle_code(session, parcel, engine.name, state, answer, container.clock())
